@@ -1,0 +1,129 @@
+"""Who we call: providers, the credentials that they accept, and the models that they say they have."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django_prometheus.models import ExportModelOperationsMixin
+
+from providers import secrets
+from providers.presets import PRESETS, Preset
+
+SLUG = RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit.")
+
+
+class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: ignore[misc]
+    """One upstream account or server. Its name is immutable: usage rows, limits and metrics refer to it."""
+
+    name = models.CharField(max_length=63, unique=True, validators=[SLUG], help_text="Short name used in routes, usage rows and metrics. Cannot be changed later.")
+    title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
+    kind = models.CharField(max_length=40, choices=[(k, p.title) for k, p in PRESETS.items()], help_text="The vendor or server software. It presets the address, how the key is sent and which APIs exist.")
+    enabled = models.BooleanField(default=True, help_text="Off: no request goes there; targets that name it are skipped.")
+    base_url = models.CharField("base URL", max_length=500, blank=True, help_text="Where its API starts, for example https://api.openai.com/v1. Empty: the kind's own address. Changing host, port or scheme clears the credentials.")
+    strip_path = models.CharField(max_length=100, blank=True, help_text="Leading path to drop from the paths we call, for a server without /v1. Usually empty.")
+    apis = models.JSONField("APIs", default=list, blank=True, help_text="Which APIs it serves: chat, completions, responses, messages, generate, embeddings, images, audio, rerank, moderation. Empty: what the kind serves.")
+    extra_headers = models.JSONField(default=dict, blank=True, help_text='Headers added to every call, as {"name": "value"}. Not for keys: those belong to a credential, where they are encrypted.')
+    connect_timeout = models.FloatField(default=10, help_text="Seconds to wait for a connection.")
+    first_byte_timeout = models.FloatField(default=600, help_text="Seconds to wait for the first byte of a reply. Long thinking models need minutes.")
+    idle_timeout = models.FloatField(default=300, help_text="Seconds of silence in the middle of a reply after which it counts as broken. There is no limit on the whole.")
+    max_retries = models.PositiveSmallIntegerField(default=2, help_text="How often a failed attempt is tried again at this provider before the next target.")
+    stream_usage = models.CharField(max_length=10, blank=True, choices=[("native", "native: tells usage unasked"), ("ask", "ask: must be asked with stream_options")], help_text="How token usage of a chat stream is obtained. Empty: what the kind needs.")
+    proxy_url = models.CharField("proxy URL", max_length=500, blank=True, help_text="HTTP proxy for this provider only. Empty: HTTPS_PROXY and NO_PROXY of the environment.")
+    ca_file = models.CharField("CA file", max_length=500, blank=True, help_text="Path of a PEM file with the certificate authorities to trust. Empty: the system's, or SSL_CERT_FILE.")
+    models_refreshed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its list of models was last read.")
+    changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.title or self.name
+
+    @property
+    def preset(self) -> Preset:
+        return PRESETS[self.kind]
+
+    @property
+    def address(self) -> str:
+        """The base URL in force."""
+        return self.base_url or self.preset.base_url
+
+    @property
+    def origin(self) -> tuple[str, str, int | None]:
+        """Scheme, host and port in force: a credential belongs to these and to nothing else."""
+        parts = urlsplit(self.address)
+        return parts.scheme, (parts.hostname or "").lower(), parts.port
+
+    @property
+    def api_names(self) -> list[str]:
+        return list(self.apis or self.preset.apis)
+
+    def set_api_key(self, plain: str) -> None:
+        """Replace the secret of the ``default`` credential, or drop that credential if ``plain`` is empty."""
+        if not plain:
+            for credential in self.credentials.filter(name="default"):
+                credential.delete()
+            return
+        credential = self.credentials.filter(name="default").first() or Credential(provider=self, name="default")
+        if credential.secret != plain:
+            credential.secret = plain
+            credential.save()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a changed scheme, host or port deletes the credentials in the same transaction, so that no key follows an address."""
+        from django.db import transaction
+
+        with transaction.atomic():
+            before = Provider.objects.filter(pk=self.pk).first() if self.pk else None
+            super().save(*args, **kwargs)
+            if before is not None and before.origin != self.origin:
+                for credential in self.credentials.all():
+                    credential.delete()
+
+
+class Credential(ExportModelOperationsMixin("credential"), models.Model):  # type: ignore[misc]
+    """A secret that a provider accepts. Write-only: it is encrypted at rest and never shown again."""
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="credentials")
+    name = models.CharField(max_length=63, default="default", validators=[SLUG], help_text="Tells several keys of one provider apart.")
+    sealed = models.TextField(blank=True, editable=False)
+    hint = models.CharField(max_length=12, blank=True, editable=False, help_text="The last characters of the key, to recognise it.")
+    weight = models.PositiveIntegerField(default=1, help_text="Its share of the requests among the provider's credentials.")
+    enabled = models.BooleanField(default=True, help_text="Off: this key is not used.")
+    changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
+
+    class Meta:
+        ordering = ("provider", "name")
+        constraints = [models.UniqueConstraint(fields=("provider", "name"), name="credential_name")]
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.name}"
+
+    @property
+    def secret(self) -> str:
+        return secrets.decrypt(self.sealed)
+
+    @secret.setter
+    def secret(self, plain: str) -> None:
+        self.sealed = secrets.encrypt(plain)
+        self.hint = f"…{plain[-4:]}" if len(plain) >= 16 else "…"
+
+
+class UpstreamModel(models.Model):
+    """A model that a provider says it has, as last read from it."""
+
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="models")
+    name = models.CharField(max_length=255, db_index=True, help_text="The name that the provider knows it by.")
+    details = models.JSONField(default=dict, blank=True, help_text="What the provider says of it, as it said it.")
+    seen_at = models.DateTimeField(help_text="When the provider last listed it.")
+    changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
+
+    class Meta:
+        ordering = ("provider", "name")
+        constraints = [models.UniqueConstraint(fields=("provider", "name"), name="upstream_model_name")]
+
+    def __str__(self) -> str:
+        return f"{self.provider.name}/{self.name}"

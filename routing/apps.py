@@ -1,0 +1,8 @@
+"""Django app: Which tenant's request goes to which provider."""
+
+from django.apps import AppConfig
+
+
+class RoutingConfig(AppConfig):
+    name = "routing"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,8 @@
+"""Django app: Who calls us and what they spent."""
+
+from django.apps import AppConfig
+
+
+class TenantsConfig(AppConfig):
+    name = "tenants"
+    default_auto_field = "django.db.models.BigAutoField"
