@@ -1,0 +1,190 @@
+"""The only place that opens upstream connections. Every call is an ``httpx.Request`` through one transport interface."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+import httpx
+
+from providers import addresses, engines
+from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
+from providers.urls import join
+
+Header = tuple[bytes, bytes]
+
+#: httpx's (and so every engine's) exceptions as ours, the first that fits.
+ERRORS: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
+    (engines.RefusedAddress, AddressRefused, "the provider's address is one that is never called"),
+    (httpx.ConnectTimeout, TimedOut, "no connection to the provider in time"),
+    (httpx.TimeoutException, TimedOut, "no answer from the provider in time"),
+    (httpx.ConnectError, ConnectFailed, "no connection to the provider"),
+    (httpx.ProxyError, ConnectFailed, "no connection to the provider's proxy"),
+    (httpx.UnsupportedProtocol, ConnectFailed, "the provider's URL is not one of http or https"),
+    (httpx.TransportError, ReplyBroken, "the connection to the provider broke"),
+    (OSError, ConnectFailed, "no connection to the provider"),
+)
+
+
+def mapped(error: Exception) -> UpstreamError:
+    for theirs, ours, text in ERRORS:
+        if isinstance(error, theirs):
+            return ours(text)
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One secret of a provider, ready as the header that carries it."""
+
+    id: int
+    header: Header | None
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upstream:
+    """A provider as requests see it. Timeouts are seconds."""
+
+    id: int
+    name: str
+    kind: str
+    base_url: str
+    apis: frozenset[str]
+    credentials: tuple[Credential, ...] = (Credential(0, None),)
+    headers: tuple[Header, ...] = ()
+    strip_path: str = ""
+    connect_timeout: float = 10
+    first_byte_timeout: float = 600
+    idle_timeout: float = 300
+    max_retries: int = 2
+    stream_usage: str = "ask"
+    choosing_fields: frozenset[str] = frozenset()
+    proxy_url: str = ""
+    ca_file: str = ""
+
+
+class Reply:
+    """An upstream's reply: status and headers are there, the body is read by ``next``.
+
+    The idle limit counts only while ``next`` waits: a client that reads slowly does not make the upstream look silent.
+    """
+
+    __slots__ = ("_idle", "_iterator", "_response", "headers", "status")
+
+    def __init__(self, response: httpx.Response, idle: float) -> None:
+        self._response = response
+        self._iterator: AsyncIterator[bytes] = response.stream.__aiter__()  # type: ignore[union-attr]
+        self._idle = idle
+        self.status = response.status_code
+        self.headers: httpx.Headers = response.headers
+
+    async def next(self) -> bytes:
+        """The next piece of the body as it came, b"" at its end. Raises UpstreamError."""
+        try:
+            async with asyncio.timeout(self._idle):
+                return await self._iterator.__anext__()
+        except StopAsyncIteration:
+            return b""
+        except TimeoutError:
+            raise TimedOut("the provider fell silent in the middle of its reply") from None
+        except (httpx.HTTPError, OSError) as error:
+            raise mapped(error) from error
+
+    async def read(self, limit: int) -> tuple[bytes, bool]:
+        """The body up to about ``limit`` bytes, and whether that is all of it. Raises UpstreamError."""
+        parts: list[bytes] = []
+        size = 0
+        while size <= limit:
+            chunk = await self.next()
+            if not chunk:
+                return b"".join(parts), True
+            parts.append(chunk)
+            size += len(chunk)
+        return b"".join(parts), False
+
+    async def close(self) -> None:
+        """Give the connection back, or close it at once if the body was not read to its end."""
+        await self._response.stream.aclose()  # type: ignore[union-attr]
+
+
+class Connections:
+    """The open connections to all upstreams of one event loop.
+
+    ``transports`` are used instead of an engine for the provider kinds that they name; ``"*"`` stands for all others.
+    """
+
+    def __init__(self, engine: str = "aiohttp", allowed: Sequence[addresses.Network] = (), transports: Mapping[str, httpx.AsyncBaseTransport] | None = None) -> None:
+        self._make = engines.ENGINES[engine]
+        self._guard = engines.Guard(allowed)
+        self._fixed = dict(transports or {})
+        self._transports: dict[tuple[str, str], httpx.AsyncBaseTransport] = {}
+
+    def _transport(self, upstream: Upstream) -> httpx.AsyncBaseTransport:
+        if fixed := self._fixed.get(upstream.kind) or self._fixed.get("*"):
+            return fixed
+        key = (upstream.proxy_url or environment_proxy(upstream.base_url), upstream.ca_file)
+        if key not in self._transports:
+            self._transports[key] = self._make(self._guard, _tls(upstream.ca_file), key[0])
+        return self._transports[key]
+
+    async def open(  # noqa: PLR0913  one call says it all
+        self,
+        upstream: Upstream,
+        method: str,
+        path: str,
+        headers: Iterable[Header] = (),
+        content: bytes = b"",
+        query: bytes = b"",
+        credential: Credential | None = None,
+    ) -> Reply:
+        """Call ``path`` (ours, with its version) at ``upstream`` and wait for the head of the reply. Raises UpstreamError."""
+        request = _request(upstream, method, path, headers, content, query, credential or upstream.credentials[0])
+        try:
+            async with asyncio.timeout(upstream.first_byte_timeout):
+                response = await self._transport(upstream).handle_async_request(request)
+        except TimeoutError as error:
+            if isinstance(error, httpx.TransportError):
+                raise mapped(error) from error
+            raise TimedOut("no answer from the provider in time") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise mapped(error) from error
+        return Reply(response, upstream.idle_timeout)
+
+    async def close(self) -> None:
+        for transport in (*self._transports.values(), *self._fixed.values()):
+            await transport.aclose()
+
+
+def _request(upstream: Upstream, method: str, path: str, headers: Iterable[Header], content: bytes, query: bytes, credential: Credential) -> httpx.Request:
+    raw = [*headers, *upstream.headers, (b"accept-encoding", b"identity")]
+    if credential.header is not None:
+        raw.append(credential.header)
+    url = _url(join(upstream.base_url, path, upstream.strip_path), query)
+    timeout = {"connect": upstream.connect_timeout}
+    return httpx.Request(method, url, headers=raw, content=content, extensions={"timeout": timeout})
+
+
+@lru_cache(4096)
+def _url(text: str, query: bytes) -> httpx.URL:
+    return httpx.URL(f"{text}?{query.decode('ascii')}" if query else text)
+
+
+@lru_cache(64)
+def _tls(ca_file: str) -> ssl.SSLContext:
+    # SSL_CERT_FILE is honoured by OpenSSL itself.
+    return ssl.create_default_context(cafile=ca_file or None)
+
+
+@lru_cache(1024)
+def environment_proxy(base_url: str) -> str:
+    """The proxy that the environment names for this address, "" for none."""
+    parts = urlsplit(base_url)
+    if proxy_bypass_environment(parts.netloc):
+        return ""
+    return getproxies_environment().get(parts.scheme, "")
