@@ -29,8 +29,9 @@ class CredentialInline(TabularInline):  # type: ignore[misc]
     formset = CredentialFormSet
     fields = ("name", "secret", "hint", "weight", "enabled")
     readonly_fields = ("hint",)
-    extra = 0
-    min_num = 0
+
+    def get_extra(self, request: HttpRequest, obj: Provider | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
 
 @admin.register(Provider)

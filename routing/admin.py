@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
@@ -20,6 +20,7 @@ from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
 from tenants import key_page
 
 admin.site.index_template = "gateway/index.html"
+admin.site.index_title = "Overview"
 key_page.example_model = dashboard.example_model
 STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 
@@ -27,16 +28,17 @@ STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 class TargetInline(TabularInline):  # type: ignore[misc]
     model = Target
     fields = ("provider", "model", "api", "priority", "weight", "enabled")
-    extra = 0
-    min_num = 0
     verbose_name_plural = "targets: where its requests go, in order of priority"
 
+    def get_extra(self, request: HttpRequest, obj: Route | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
-class RewriteInline(StackedInline):  # type: ignore[misc]
+
+class RewriteInline(TabularInline):  # type: ignore[misc]
     model = Rewrite
     form = RewriteForm
     fk_name = "route"
-    fields = (("position", "place", "action", "name"), "written", ("provider", "enabled"))
+    fields = ("position", "place", "action", "name", "written", "provider", "enabled")
     extra = 0
     verbose_name_plural = "rewrites: edits of its requests"
 
@@ -131,14 +133,18 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
 class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
     """Read-only: who changed what, and when."""
 
-    list_display = ("number", "created_at", "actor", "summary")
+    list_display = ("number", "when", "actor", "summary")
     search_fields = ("number__exact",)
     search_help_text = "A revision's number"
-    fields = ("number", "created_at", "actor", "what")
-    readonly_fields = ("what",)
+    fields = ("number", "when", "actor", "what")
+    readonly_fields = ("when", "what")
     sortable_by = ()
     paginator = InfinitePaginator
     show_full_result_count = False
+
+    @display(description="time (UTC)")  # type: ignore[untyped-decorator]
+    def when(self, revision: Revision) -> str:
+        return f"{revision.created_at:%Y-%m-%d %H:%M:%S}"
 
     @display(description="changes")  # type: ignore[untyped-decorator]
     def summary(self, revision: Revision) -> str:

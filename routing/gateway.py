@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from tenants.objects import MemoryStore, ObjectStore
+
 from providers.errors import UpstreamError
 from providers.upstream import Connections
 from routing import body as bodies
@@ -26,7 +28,6 @@ from routing.table import Resolved, Table, Target
 from tenants import keys
 from tenants.keys import Key
 from tenants.ledger import Entry, Ledger, uuid7
-from tenants.objects import MemoryStore, ObjectStore
 
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499

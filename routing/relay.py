@@ -10,10 +10,10 @@ import asyncio
 from typing import Any
 
 import orjson
+from providers.sse import Event, Parser
 
 from providers import jsonbytes
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
-from providers.sse import Event, Parser
 from providers.upstream import Header, Reply
 from routing import body as bodies
 from routing.call import Call

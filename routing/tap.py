@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
-
 from providers.sse import Event
+
 from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
 
@@ -180,9 +180,6 @@ def _other(tap: Tap, doc: dict[str, Any]) -> None:
 
 EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {"chat": _chat, "completions": _chat, "messages": _anthropic, "generate": _gemini, "responses": _responses}
 
-#: What only an error looks like in a stream: cheap to see before anything is parsed.
-ERROR_TYPES = frozenset({"error"})
-
 
 def is_error(event: Event) -> bool:
     """Whether this first event of a stream is an error rather than the start of a reply."""
@@ -194,4 +191,4 @@ def is_error(event: Event) -> bool:
         doc = orjson.loads(event.data)
     except ValueError:
         return False
-    return isinstance(doc, Mapping) and (bool(doc.get("error")) and "choices" not in doc and "response" not in doc or doc.get("type") == "error")
+    return isinstance(doc, Mapping) and (doc.get("type") == "error" or (bool(doc.get("error")) and "choices" not in doc and "response" not in doc))

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.urls import URLPattern
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
@@ -38,10 +39,12 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]
     formset = KeyFormSet
     fields = ("name", "prefix", "enabled", "expires_at", "allowed_models")
     readonly_fields = ("prefix",)
-    extra = 0
     per_page = 20
     show_change_link = True
     verbose_name_plural = "keys: a new one is shown once, after saving"
+
+    def get_extra(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
 
 @admin.register(Tenant)
@@ -116,3 +119,11 @@ def _switch(queryset: QuerySet[ApiKey], enabled: bool) -> None:
         key.enabled = enabled
         key.save(update_fields=("enabled",))
 
+
+def _urls() -> list[URLPattern]:
+    from tenants import report_views
+
+    return report_views.urls()
+
+
+admin.site.extra_urls = _urls  # type: ignore[attr-defined]  unfold's way to add pages of no model

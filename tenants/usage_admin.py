@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 from django.contrib import admin
@@ -99,6 +100,11 @@ def dollars(nano: int | None) -> str:
     return f"{'-' if nano < 0 else ''}${whole:,}.{cents}"
 
 
+def rounded(nano: int) -> str:
+    """Nano-dollars as dollars to a hundredth of a cent, for sums that people read; CSV and API tell them exactly."""
+    return f"${round(Decimal(nano).scaleb(-9), 4):,}"
+
+
 def duration(microseconds: int | None) -> str:
     if microseconds is None:
         return "-"
@@ -107,8 +113,8 @@ def duration(microseconds: int | None) -> str:
 
 @admin.register(Usage)
 class UsageAdmin(ModelAdmin):  # type: ignore[misc]
-    list_display = ("created_at", "request_id", "tenant", "key", "route", "provider", "outcome", "tokens_in", "tokens_out", "price", "took")
-    list_display_links = ("created_at", "request_id")
+    list_display = ("when", "request_id", "tenant", "key", "route", "provider", "outcome", "tokens_in", "tokens_out", "price", "took")
+    list_display_links = ("when", "request_id")
     list_filter = (PeriodFilter, ErrorFilter, TenantFilter, ProviderFilter, RouteFilter)
     search_fields = ("request_id__exact",)
     search_help_text = "A whole request id"
@@ -118,14 +124,14 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
     list_per_page = 50
     list_fullwidth = True
     fieldsets = (
-        (None, {"fields": ("id", "request_id", "created_at", "kind", "corrects", "status", "error_kind")}),
+        (None, {"fields": ("id", "request_id", "when", "kind", "corrects", "status", "error_kind")}),
         ("Who", {"fields": ("tenant", "key", "key_prefix", "client_ip", "end_user", "tags")}),
         ("What", {"fields": ("dialect", "endpoint", "model", "stream", "route", "revision")}),
         ("Where", {"fields": ("provider", "upstream_model", "upstream_request_id", "upstream_response_id", "attempts")}),
         ("How much", {"fields": ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "estimated", "price", "cost")}),
         ("How long", {"fields": ("took", "first_byte", "duration_us", "first_byte_us")}),
     )
-    readonly_fields = ("price", "took", "first_byte")
+    readonly_fields = ("when", "price", "took", "first_byte")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -135,6 +141,10 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    @display(description="time (UTC)")  # type: ignore[untyped-decorator]
+    def when(self, row: Usage) -> str:
+        return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
 
     @display(description="outcome", label={"ok": "success", "cancelled": "warning", "failed": "danger"})  # type: ignore[untyped-decorator]
     def outcome(self, row: Usage) -> tuple[str, str]:
