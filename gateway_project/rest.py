@@ -20,7 +20,10 @@ def rest_framework(debug: bool) -> dict[str, Any]:
         "DEFAULT_PARSER_CLASSES": ["routing.api_rules.BoundedJSONParser"],
         "DEFAULT_PAGINATION_CLASS": "routing.api_rules.Pages",
         "DEFAULT_FILTER_BACKENDS": ["routing.api_rules.Filter"],
-        "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle", "rest_framework.throttling.AnonRateThrottle"],
+        "DEFAULT_THROTTLE_CLASSES": [
+            "rest_framework.throttling.UserRateThrottle",
+            "rest_framework.throttling.AnonRateThrottle",
+        ],
         "DEFAULT_THROTTLE_RATES": {"user": "1200/min", "anon": "60/min"},
         "EXCEPTION_HANDLER": "routing.api_rules.handle",
         "TEST_REQUEST_DEFAULT_FORMAT": "json",

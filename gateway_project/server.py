@@ -7,6 +7,7 @@ cuts the streams and closes the application; a third kills.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -60,8 +61,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.signals = 0
         self.closes_at = 0.0
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
         # What is loaded now stays: the collector need not look at it again and again.
         gc.collect()
@@ -70,29 +73,30 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.signals += 1
         if self.signals == 1:
-            self._begin_drain(settings.GATEWAY_DRAIN_DELAY if sig == signal.SIGTERM else 0)
-        elif self.signals == 2:
-            self.should_exit = True
-            self._cut()
+            self.drain(0 if sig == signal.SIGINT else settings.GATEWAY_DRAIN_DELAY)
+        elif self.signals == 2 and self.loop is not None:
+            # Not from here: a signal handler may run in the middle of any callback.
+            self.loop.call_soon_threadsafe(self.cut)
         else:
             os._exit(1)
 
-    def _begin_drain(self, delay: float) -> None:
+    def drain(self, delay: float) -> None:
+        """Say on /ready that this server ends, and close its listener after ``delay``. Harmless twice."""
+        if self.closes_at:
+            return
         from gateway_project import asgi
 
         asgi.begin_drain()
         self.closes_at = time.monotonic() + delay
-        self.should_exit = not delay
 
     async def on_tick(self, counter: int) -> bool:
         if self.closes_at and time.monotonic() >= self.closes_at:
             self.should_exit = True
-        if self.signals > 1:
-            self._cut()
         return await super().on_tick(counter)
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
         """End every request under way; each is settled as it ends, and the server stops as if they had finished."""
+        self.should_exit = True
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         for task in list(self.server_state.tasks):

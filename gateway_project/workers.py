@@ -5,6 +5,7 @@ Workers are spawned, not forked: each loads the application itself, with its own
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -13,11 +14,15 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+import django
 from django.conf import settings
+
+from gateway_project.server import Server, config
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +30,27 @@ METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MOST_PAUSE = 30.0  # seconds before a worker that dies again and again is started once more
 STEADY_SECONDS = 60.0  # a worker that lived as long as this did not die of its start
 GRACE_SECONDS = 15.0  # beyond the drain, for writing what waits to be written
+PARENTS_WORD = signal.SIGUSR1
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def work(bound: socket.socket) -> None:
-    """One worker. A Ctrl-C reaches the whole process group: here only the parent's word counts."""
-    import django
+class Worker(Server):
+    """A server that its parent tells to end. SIGTERM may reach it directly, too, as service managers send it to every
+    process at once: that alone must not count as the second word, which cuts streams."""
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        signal.signal(PARENTS_WORD, self.handle_exit)
+        signal.signal(signal.SIGTERM, lambda *_: self.drain(settings.GATEWAY_DRAIN_DELAY))
+        yield
+
+
+def work(bound: socket.socket) -> None:
+    """One worker, from its birth as a bare process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the parent hears it for us
     django.setup()
     threading.Thread(target=_follow_parent, daemon=True).start()
-
-    from gateway_project.server import Server, config
-
-    server = Server(config())
-    server.ignored = (signal.SIGINT,)
-    server.run([bound])
+    Worker(config()).run([bound])
 
 
 def _follow_parent() -> None:
@@ -58,6 +68,7 @@ class Workers:
         self.count = count
         self.pause = 0.0
         self.signals = 0
+        self.told = 0
 
     def run(self) -> None:
         """Keep ``count`` workers alive until a signal comes, then wait until they have drained."""
@@ -71,11 +82,16 @@ class Workers:
         self.bound.close()  # the workers hold their own: the port closes when they close it
         self._drain()
 
-    def _signalled(self, number: int, frame: object) -> None:
+    def _signalled(self, *_: object) -> None:
         self.signals += 1
-        for worker in list(self.started):
-            if worker.pid is not None and worker.exitcode is None:
-                os.kill(worker.pid, signal.SIGTERM)
+
+    def _tell(self) -> None:
+        """Pass the signals on that came since. From the loop, not the handler: no worker is missed that just starts."""
+        while self.told < self.signals:
+            self.told += 1
+            for worker in self.started:
+                if worker.pid is not None and worker.exitcode is None:
+                    os.kill(worker.pid, PARENTS_WORD)
 
     def _start(self) -> None:
         worker = SPAWN.Process(target=work, args=(self.bound,), name="worker")
@@ -101,6 +117,7 @@ class Workers:
     def _drain(self) -> None:
         end = time.monotonic() + settings.GATEWAY_DRAIN_DELAY + settings.GATEWAY_DRAIN_TIMEOUT + GRACE_SECONDS
         while self.started and time.monotonic() < end:
+            self._tell()
             wait([worker.sentinel for worker in self.started], timeout=0.2)
             self._bury()
         for worker in self.started:

@@ -83,9 +83,10 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
         _switch(queryset, False)
 
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
-        before = obj.credentials.count() if change else 0
+        credentials = Credential.objects.filter(provider_id=obj.pk)
+        before = credentials.exists()
         super().save_model(request, obj, form, change)
-        if before and not obj.credentials.exists():
+        if before and not credentials.exists():
             messages.warning(request, "The address changed, so the credentials of the old one were deleted. Enter those of the new one.")
 
     def get_urls(self) -> list[URLPattern]:

@@ -96,7 +96,7 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
             before = Provider.objects.filter(pk=self.pk).first() if self.pk else None
             super().save(*args, **kwargs)
             if before is not None and before.origin != self.origin:
-                for credential in self.credentials.all():
+                for credential in Credential.objects.filter(provider=self):
                     credential.delete()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -119,6 +120,8 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
     change_form_outer_before_template = "gateway/page_warnings.html"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
         if Defaults.objects.exists():
             return HttpResponseRedirect(reverse("admin:routing_defaults_change", args=[1]))
         if self.has_add_permission(request):

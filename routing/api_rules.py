@@ -27,8 +27,8 @@ class BoundedJSONParser(parsers.JSONParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read() if most is None else stream.read(most + 1)
-        if most is not None and len(body) > most:
+        body = stream.read(most + 1)
+        if len(body) > most:
             raise TooLarge
         try:
             return super().parse(io.BytesIO(body), media_type, parser_context)
@@ -50,10 +50,16 @@ class Filter(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         filters = getattr(view, "filters", {})
-        given = {name: value for name, value in request.query_params.items() if name not in ("page", "page_size", "cursor", "format")}
+        given = {
+            name: value
+            for name, value in request.query_params.items()
+            if name not in ("page", "page_size", "cursor", "format")
+        }
         if unknown := given.keys() - filters.keys():
             known = ", ".join(filters) or "none"
-            raise exceptions.ValidationError({name: [f"There is no such parameter. Known: {known}."] for name in unknown})
+            raise exceptions.ValidationError(
+                {name: [f"There is no such parameter. Known: {known}."] for name in unknown}
+            )
         lookups = {}
         for name, text in given.items():
             lookup, field = filters[name]
@@ -69,7 +75,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     from rest_framework.views import exception_handler  # which loads this module, by the settings that name it
 
     if isinstance(error, ProtectedError):
-        return _conflict(f"It is still in use by {_named(error.protected_objects)}.")
+        return _conflict(f"It is still in use by {named(error.protected_objects)}.")
     if isinstance(error, IntegrityError):
         return _conflict("It conflicts with another object, made at the same time.")
     if isinstance(error, DataError):
@@ -83,7 +89,7 @@ def _conflict(words: str) -> Response:
     return Response({"detail": words}, status=status.HTTP_409_CONFLICT)
 
 
-def _named(objects: set[Model]) -> str:
+def named(objects: set[Model]) -> str:
     """The first few of what protects an object, for people."""
     names = sorted(f"{row._meta.verbose_name} {described(row)}" for row in objects)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -22,7 +22,7 @@ from rest_framework.serializers import ValidationError
 
 from providers.models import Provider
 from routing.api_rules import named
-from routing.apply_kinds import ALIAS, DEFAULTS, KEY, PROVIDER, REWRITE, ROUTE, TARGET, TENANT, Kind, differences, suggestion
+from routing.apply_kinds import Identity, Kind, differences, kinds, suggestion
 from routing.apply_read import Map, Refused
 from routing.models import Alias, Defaults, Rewrite, Route, Target
 from tenants.models import ApiKey, Tenant
@@ -41,7 +41,9 @@ class Report:
     issued: list[tuple[str, str]] = field(default_factory=list)
 
 
-def apply(document: Map, *, prune: bool = False, dry_run: bool = False, keep: Callable[[Report], None] = lambda report: None) -> Report:
+def apply(
+    document: Map, *, prune: bool = False, dry_run: bool = False, keep: Callable[[Report], None] = lambda report: None
+) -> Report:
     """Do what ``document`` (version 1) says, all of it or nothing. ``keep`` may put the new keys in a safe place; it is
     called before the commit, and an exception of it undoes everything. Raises Refused."""
     with transaction.atomic():
@@ -59,22 +61,23 @@ class _Work:
 
     def __init__(self, prune: bool) -> None:
         self.prune = prune
+        self.kinds = kinds()
         self.report = Report()
         self.problems: list[tuple[int, str]] = []
+        self.spare: list[Provider] = []
+        self.taken: set[str] = set()
+        """Digests of all keys, where the document has any."""
 
     def run(self, document: Map) -> None:
         for name in document:
             if name not in SECTIONS:
                 self.problem(document.line_of(name), f"there is no section {name}.{suggestion(name, SECTIONS)}")
-        spare: Callable[[], None] = lambda: None  # noqa: E731
         for name in SECTIONS[1:]:
             self.stop_on_problems()
-            if name == "providers" and name in document:
-                spare = self.providers(self.entries(document, name), document.line_of(name))
-            elif name in document:
-                getattr(self, name)(document[name] if name == "defaults" else self.entries(document, name), document.line_of(name))
+            if name in document:
+                getattr(self, name)(document, document.line_of(name))
         self.stop_on_problems()
-        spare()
+        self.delete(self.kinds["provider"], self.spare, document.line_of("providers"), {})
         self.stop_on_problems()
 
     def problem(self, line: int, text: str) -> None:
@@ -94,80 +97,90 @@ class _Work:
 
     # The sections, in the order in which they need one another.
 
-    def providers(self, entries: list[Map], line: int) -> Callable[[], None]:
-        """Pruned last, when no target holds them any more: by the call that is returned."""
-        spare = self.match(PROVIDER, entries, Provider.objects.all())[1]
-        return lambda: self.delete(PROVIDER, spare if self.prune else [], line)
+    def providers(self, document: Map, line: int) -> None:
+        self.section("provider", self.entries(document, "providers"), Provider.objects.all(), line)
 
-    def tenants(self, entries: list[Map], line: int) -> None:
-        entries = sorted(entries, key=lambda entry: entry.get("anonymous") is True)  # who gives the mark up comes first
+    def tenants(self, document: Map, line: int) -> None:
+        # Who gives the anonymous mark up comes before who gets it.
+        entries = sorted(self.entries(document, "tenants"), key=lambda entry: entry.get("anonymous") is True)
         held: dict[int, list[ApiKey]] = defaultdict(list)
         if any("keys" in entry for entry in entries):
             for key in ApiKey.objects.all():
                 held[key.tenant_id].append(key)
-            KEY.check.context["taken"] = {key.digest for keys in held.values() for key in keys}
-        for entry, tenant in self.section(TENANT, entries, Tenant.objects.all(), line):
+                self.taken.add(key.digest)
+            self.kinds["key"].check.context["taken"] = self.taken
+        for entry, tenant in self.section("tenant", entries, Tenant.objects.all(), line):
             if "keys" in entry:
-                keys = self.entries(entry, "keys")
-                self.section(KEY, keys, held[tenant.pk], entry.line_of("keys"), tenant=tenant)
+                self.section("key", self.entries(entry, "keys"), held[tenant.pk], entry.line_of("keys"), tenant=tenant)
 
-    def routes(self, entries: list[Map], line: int) -> None:
+    def routes(self, document: Map, line: int) -> None:
         held: dict[int, list[Target]] = defaultdict(list)
         for target in Target.objects.select_related("provider"):
             held[target.route_id].append(target)
-        for entry, route in self.section(ROUTE, entries, Route.objects.all(), line):
+        for entry, route in self.section("route", self.entries(document, "routes"), Route.objects.all(), line):
             if "targets" in entry:
-                targets = self.entries(entry, "targets")
-                self.section(TARGET, targets, held[route.pk], entry.line_of("targets"), route=route)
+                self.section(
+                    "target", self.entries(entry, "targets"), held[route.pk], entry.line_of("targets"), route=route
+                )
 
-    def aliases(self, entries: list[Map], line: int) -> None:
-        self.section(ALIAS, entries, Alias.objects.select_related("tenant"), line)
+    def aliases(self, document: Map, line: int) -> None:
+        self.section("alias", self.entries(document, "aliases"), Alias.objects.select_related("tenant"), line)
 
-    def rewrites(self, entries: list[Map], line: int) -> None:
-        self.section(REWRITE, entries, Rewrite.objects.select_related("route", "provider"), line)
+    def rewrites(self, document: Map, line: int) -> None:
+        self.section(
+            "rewrite", self.entries(document, "rewrites"), Rewrite.objects.select_related("route", "provider"), line
+        )
 
-    def defaults(self, entry: Any, line: int) -> None:
-        if isinstance(entry, Map):
-            self.upsert(DEFAULTS, entry, Defaults.objects.first(), {})
+    def defaults(self, document: Map, line: int) -> None:
+        if isinstance(document["defaults"], Map):
+            self.upsert(self.kinds["defaults"], document["defaults"], Defaults.objects.first(), {})
         else:
-            self.problem(line, "defaults must be a mapping of provider and model")
+            self.problem(line, "defaults must be a mapping of provider and model.")
 
     # One list of objects of one kind.
 
-    def section(self, kind: Kind, entries: list[Map], rows: Iterable[Any], line: int, **preset: Any) -> list[tuple[Map, Any]]:
+    def section(
+        self, word: str, entries: list[Map], rows: Iterable[Any], line: int, **preset: Any
+    ) -> list[tuple[Map, Any]]:
         """Upsert ``entries``; the entries with their rows, without those that were refused."""
-        pairs, spare = self.pair(kind, entries, rows)
-        if self.prune or kind is TARGET:
-            self.delete(kind, spare, line)
+        kind = self.kinds[word]
+        pairs, spare = self.pair(kind, entries, list(rows), preset)
+        if word == "provider":
+            self.spare = spare if self.prune else []  # to be deleted last, when no target holds them any more
+        elif word == "target" or self.prune:
+            self.delete(kind, spare, line, preset)
         done = [(entry, self.upsert(kind, entry, row, preset)) for entry, row in pairs]
         return [(entry, row) for entry, row in done if row is not None]
 
-    def match(self, kind: Kind, entries: list[Map], rows: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-        pairs, spare = self.pair(kind, entries, rows)
-        return [self.upsert(kind, entry, row, {}) for entry, row in pairs], spare
-
-    def pair(self, kind: Kind, entries: list[Map], rows: Iterable[Any]) -> tuple[list[tuple[Map, Any]], list[Any]]:
+    def pair(
+        self, kind: Kind, entries: list[Map], rows: list[Any], preset: dict[str, Any]
+    ) -> tuple[list[tuple[Map, Any]], list[Any]]:
         """Each entry with the row that it means (None: a new one), and the rows that no entry means."""
-        rows = list(rows)
-        first: dict[tuple[str, ...], Any] = {}
+        first: dict[Identity, Any] = {}
         for row in rows:
             first.setdefault(kind.of_row(row), row)
-        seen: dict[tuple[str, ...], int] = {}
+        seen: dict[Identity, int] = {}
         for entry in entries:
             identity = kind.of_entry(entry)
             if identity in seen:
-                self.problem(entry.line, f"{kind.label(entry)} stands here twice; the first is on line {seen[identity]}.")
+                self.problem(
+                    entry.line,
+                    f"{kind.label(identity, preset)} stands here twice; the first is on line {seen[identity]}.",
+                )
             seen.setdefault(identity, entry.line)
-        meant = {id(first[identity]) for identity in seen if identity in first}
-        return [(entry, first.get(kind.of_entry(entry))) for entry in entries], [row for row in rows if id(row) not in meant]
+        meant = {row.pk for identity, row in first.items() if identity in seen}
+        return [(entry, first.get(kind.of_entry(entry))) for entry in entries], [
+            row for row in rows if row.pk not in meant
+        ]
 
     def upsert(self, kind: Kind, entry: Map, row: Any, preset: dict[str, Any]) -> Any:
         """The row as ``entry`` wants it, saved if that changed anything; None where the entry is refused."""
+        label = kind.label(kind.of_entry(entry), preset)
         check = kind.ready(row, preset)
         try:
-            check.run_validation(self.data(kind, entry, preset))
+            check.run_validation(self.data(kind, entry, label))
         except ValidationError as error:
-            self.complain(kind, entry, error.detail, preset)
+            self.complain(kind, entry, label, error.detail)
             return None
         changed = differences(check, row)
         if row is not None and not changed:
@@ -176,58 +189,57 @@ class _Work:
         try:
             saved = check.write()
         except (IntegrityError, DataError):
-            raise Refused((entry.line, f"{kind.label(entry, preset)} conflicts with another object, or does not fit the database.")) from None
-        self.note(kind, saved, "created" if row is None else "changed", changed if row is not None else [])
+            raise Refused(
+                (entry.line, f"{label} conflicts with another object, or does not fit the database.")
+            ) from None
+        self.report.lines.append(f"created {label}" if row is None else f"changed {label}: {', '.join(changed)}")
+        if kind.word == "key":
+            self.taken.add(saved.digest)
+            self.report.issued += [(label, plain) for plain in [saved.__dict__.pop("issued", "")] if plain]
         return saved
 
-    def data(self, kind: Kind, entry: Map, preset: dict[str, Any]) -> dict[str, Any]:
+    def data(self, kind: Kind, entry: Map, label: str) -> dict[str, Any]:
         """What the serializer reads: names of fields for names of the file, secrets looked up."""
         found = {}
         for name in entry:
-            if name not in kind.names and name not in kind.nested:
-                known = (*kind.names, *kind.nested)
-                self.problem(entry.line_of(name), f"{kind.label(entry, preset)}: there is no field {name}.{suggestion(name, known)}")
-            elif name in kind.names:
+            if name in kind.names:
                 value = entry.text(name) if name in kind.texts else entry[name]
-                found[kind.names[name]] = self.secret(value, entry.line_of(name)) if name in SECRETS else value
+                found[kind.names[name]] = self.secret(value, entry.line_of(name), label) if name in SECRETS else value
+            elif name not in kind.nested:
+                known = (*kind.names, *kind.nested)
+                self.problem(entry.line_of(name), f"{label}: there is no field {name}.{suggestion(name, known)}")
         return found
 
-    def secret(self, value: Any, line: int) -> Any:
+    def secret(self, value: Any, line: int, label: str) -> Any:
         """A literal as it is; for ``env:NAME`` what that variable holds."""
         if not isinstance(value, str) or not value.startswith("env:"):
             return value
         name = value.removeprefix("env:")
         if not ENVIRONMENT.fullmatch(name):
-            self.problem(line, "the name after env: must end in _API_KEY or _TOKEN.")
+            self.problem(line, f"{label}: the name after env: must end in _API_KEY or _TOKEN.")
         elif not os.environ.get(name):
-            self.problem(line, f"the environment variable {name} is not set.")
-        return os.environ.get(name, "") if ENVIRONMENT.fullmatch(name) else ""
+            self.problem(line, f"{label}: the environment variable {name} is not set.")
+        else:
+            return os.environ[name]
+        return "x" * 20  # in the place of what is not there, so that nothing else complains of it
 
-    def complain(self, kind: Kind, entry: Map, detail: Any, preset: dict[str, Any]) -> None:
-        names = {field: name for name, field in kind.names.items()}
+    def complain(self, kind: Kind, entry: Map, label: str, detail: Any) -> None:
+        names = {ours: theirs for theirs, ours in kind.names.items()}
         for field_name, words in detail.items():
             name = names.get(field_name, "")
-            text = " ".join(_words(words))
-            self.problem(entry.line_of(name), f"{kind.label(entry, preset)}: {name + ': ' if name else ''}{text}")
+            self.problem(entry.line_of(name), f"{label}: {name and name + ': '}{' '.join(_words(words))}")
 
-    def delete(self, kind: Kind, rows: list[Any], line: int) -> None:
+    def delete(self, kind: Kind, rows: list[Any], line: int, preset: dict[str, Any]) -> None:
         for row in rows:
-            words = kind.label_of_row(row)
+            label = kind.label(kind.of_row(row), preset)
             try:
                 row.delete()
             except ProtectedError as error:
                 protected: set[Model] = error.protected_objects
-                self.problem(line, f"{words} cannot be pruned: it is still in use by {named(protected)}.")
+                self.problem(line, f"{label} cannot be pruned: it is still in use by {named(protected)}.")
                 continue
-            self.report.lines.append(f"deleted {words}")
-
-    def note(self, kind: Kind, row: Any, action: str, changed: list[str]) -> None:
-        words = kind.label_of_row(row)
-        self.report.lines.append(f"{action} {words}" + (f": {', '.join(changed)}" if changed else ""))
-        if kind is KEY:
-            KEY.check.context["taken"].add(row.digest)
-            if issued := row.__dict__.pop("issued", ""):
-                self.report.issued.append((f"{row.tenant.name}/{row.name}", issued))
+            self.taken.discard(getattr(row, "digest", ""))
+            self.report.lines.append(f"deleted {label}")
 
 
 def _words(detail: Any) -> Iterator[str]:

@@ -10,8 +10,16 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 TAG = "tag:yaml.org,2002:"
-TEXT = (TAG + "str", TAG + "timestamp", TAG + "value", TAG + "merge", "!")  # a date stays the text that it is: fields read it
-CONSTRUCTORS: dict[str, Any] = {TAG + name: getattr(SafeConstructor, f"construct_yaml_{name}") for name in ("null", "bool", "int", "float")}
+TEXT = (
+    TAG + "str",
+    TAG + "timestamp",
+    TAG + "value",
+    TAG + "merge",
+    "!",
+)  # a date stays the text that it is: fields read it
+CONSTRUCTORS: dict[str, Any] = {
+    TAG + name: getattr(SafeConstructor, f"construct_yaml_{name}") for name in ("null", "bool", "int", "float")
+}
 MAX_DEPTH = 50
 MAX_NODES = 5_000_000
 
@@ -150,7 +158,9 @@ class _Reader:
                 merged.append((_line(event), self.value(event, depth + 1)))
                 continue
             if key.value in found:
-                raise Refused((_line(key), f"{key.value} stands here twice; the first is on line {found.lines[key.value]}"))
+                raise Refused(
+                    (_line(key), f"{key.value} stands here twice; the first is on line {found.lines[key.value]}")
+                )
             found.put(key.value, self.value(event, depth + 1), _line(key))
             if isinstance(event, yaml.ScalarEvent) and not isinstance(found[key.value], str | None):
                 found.texts[key.value] = event.value

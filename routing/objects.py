@@ -103,8 +103,14 @@ def _generate(doc: Mapping[str, Any]) -> Iterator[Found]:
 NAMED: dict[str, Callable[[Mapping[str, Any]], Iterator[Found]]] = {"responses": _responses, "chat": _chat, "messages": _messages, "generate": _generate}
 
 
-def named(api: str, doc: Mapping[str, Any]) -> list[Found]:
+#: No body names an object without one of these words, unless it hides it behind an escape.
+WORDS = re.compile(rb'_id|"id"|"audio"|"container"|"conversation"|cached_?[Cc]ontent|file_?[Dd]ata|\\u00')
+
+
+def named(api: str, doc: Mapping[str, Any], body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
+    if WORDS.search(body) is None:
+        return []
     find = NAMED.get(api)
     return list(find(doc)) if find is not None else list(_files(doc, "body")) if api in ("images", "audio") else []
 

@@ -111,6 +111,12 @@ async def models(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
     await gateway.serve(endpoint, scope, receive, send, work)
 
 
+async def unknown_action(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
+    """A POST to a model with no action that is ours."""
+    message = "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents."
+    await scope["gateway"].serve(_of_headers(endpoint, scope), scope, receive, send, _refusal(404, message, kind="not_found"))
+
+
 async def unbuilt(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
     """A path of the contract whose issue has not landed."""
     gateway: Gateway = scope["gateway"]

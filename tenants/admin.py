@@ -8,13 +8,12 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from django.urls import URLPattern
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 from unfold.paginator import InfinitePaginator
 
-from tenants import operator_admin, usage_admin  # noqa: F401
+from tenants import operator_admin, report_views, usage_admin  # noqa: F401
 from tenants.forms import ApiKeyForm, TenantForm
 from tenants.issuing import Rotates, ShowsOnce
 from tenants.key_page import Issued, issued_key
@@ -120,10 +119,4 @@ def _switch(queryset: QuerySet[ApiKey], enabled: bool) -> None:
         key.save(update_fields=("enabled",))
 
 
-def _urls() -> list[URLPattern]:
-    from tenants import report_views
-
-    return report_views.urls()
-
-
-admin.site.extra_urls = _urls  # type: ignore[attr-defined]  unfold's way to add pages of no model
+admin.site.extra_urls = report_views.urls  # type: ignore[attr-defined]  unfold's way to add pages of no model

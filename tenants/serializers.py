@@ -34,11 +34,14 @@ class Cleaned(serializers.ModelSerializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
-            raise serializers.ValidationError({str(name): ["There is no such field."] for name in sorted(unknown, key=str)})
+            raise serializers.ValidationError(
+                {str(name): ["There is no such field."] for name in sorted(unknown, key=str)}
+            )
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        self.row = self.Meta.model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
+        model: Any = self.Meta.model
+        self.row = model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
         self.fill(attrs)
         hidden = {field.name for field in self.row._meta.fields if field.is_relation or not field.editable}
         try:
@@ -72,7 +75,7 @@ class Cleaned(serializers.ModelSerializer[Any]):
 class TenantSerializer(Cleaned):
     class Meta:
         model = Tenant
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "created_at")
         fields = ("id", "name", "title", "enabled", "anonymous", "created_at")
 
@@ -88,7 +91,7 @@ class ApiKeySerializer(Cleaned):
 
     class Meta:
         model = ApiKey
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "prefix", "created_at")
         fields = (
             *("id", "tenant", "name", "prefix", "enabled", "expires_at", "allowed_models", "allowed_providers"),
@@ -97,7 +100,9 @@ class ApiKeySerializer(Cleaned):
 
     def validate_tenant(self, tenant: Tenant) -> Tenant:
         if self.instance is not None and self.instance.tenant_id != tenant.pk:
-            raise serializers.ValidationError("A key cannot be moved to another tenant: usage rows refer to it. Make one there.")
+            raise serializers.ValidationError(
+                "A key cannot be moved to another tenant: usage rows refer to it. Make one there."
+            )
         return tenant
 
     def fill(self, attrs: dict[str, Any]) -> None:
@@ -113,7 +118,11 @@ class ApiKeySerializer(Cleaned):
         if self.row.digest in digests:
             return
         taken = self.context.get("taken")
-        if any(digest in taken for digest in digests) if taken is not None else ApiKey.objects.filter(digest__in=digests).exists():
+        if (
+            any(digest in taken for digest in digests)
+            if taken is not None
+            else ApiKey.objects.filter(digest__in=digests).exists()
+        ):
             raise serializers.ValidationError({"key": ["This key is in use already."]})
         self.row.set_key(plain)
 

@@ -54,7 +54,14 @@ class ErrorFilter(admin.SimpleListFilter):
         return failed if self.value() == "any" else failed.filter(error_kind=self.value()) if self.value() else queryset
 
 
-class TenantFilter(admin.SimpleListFilter):
+class _Open(admin.SimpleListFilter):
+    """A filter that also takes values that it does not offer: what was deleted, or is one too many."""
+
+    def has_output(self) -> bool:
+        return super().has_output() or bool(self.value())
+
+
+class TenantFilter(_Open):
     title = "tenant"
     parameter_name = "tenant"
 
@@ -65,7 +72,7 @@ class TenantFilter(admin.SimpleListFilter):
         return queryset.filter(tenant_id=int(self.value() or 0)) if (self.value() or "").isdecimal() else queryset
 
 
-class _Recent(admin.SimpleListFilter):
+class _Recent(_Open):
     """The values that one column had in the last month, read from the daily sums."""
 
     column = ""
