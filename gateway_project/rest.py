@@ -17,7 +17,7 @@ def rest_framework(debug: bool) -> dict[str, Any]:
         ],
         "DEFAULT_PERMISSION_CLASSES": ["tenants.tokens.ModelPermission"],
         "DEFAULT_RENDERER_CLASSES": renderers,
-        "DEFAULT_PARSER_CLASSES": ["routing.api_rules.BoundedJSONParser"],
+        "DEFAULT_PARSER_CLASSES": ["routing.api_rules.StrictJSONParser"],
         "DEFAULT_PAGINATION_CLASS": "routing.api_rules.Pages",
         "DEFAULT_FILTER_BACKENDS": ["routing.api_rules.Filter"],
         "DEFAULT_THROTTLE_CLASSES": [

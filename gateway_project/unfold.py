@@ -41,7 +41,9 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _page("Providers", "dns", "providers_provider_changelist", "providers.view_provider"),
-            _page("Their models", "deployed_code", "providers_upstreammodel_changelist", "providers.view_upstreammodel"),
+            _page(
+                "Their models", "deployed_code", "providers_upstreammodel_changelist", "providers.view_upstreammodel"
+            ),
         ],
     },
     {

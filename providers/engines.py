@@ -91,8 +91,8 @@ class AiohttpStream(httpx.AsyncByteStream):
 
 
 @lru_cache(4096)
-def _yarl(url: httpx.URL) -> URL:
-    return URL(str(url), encoded=True)
+def _yarl(url: str) -> URL:
+    return URL(url, encoded=True)
 
 
 @lru_cache(64)
@@ -127,7 +127,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self.session or self._open()
-        url = _yarl(request.url)
+        extensions = request.extensions
+        url = _yarl(extensions.get("url") or str(request.url))
         if url.host:
             self.guard.check(url.host)
         headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
@@ -138,7 +139,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=headers,
                 data=request.content or None,
                 allow_redirects=False,
-                timeout=_timeout(request.extensions["timeout"]["connect"]),
+                timeout=_timeout(extensions["timeout"]["connect"]),
                 proxy=self.proxy,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -29,8 +30,16 @@ class Cleaned(serializers.ModelSerializer[Any]):
 
     def build_standard_field(self, field_name: str, model_field: models.Field[Any, Any]) -> Any:
         field, kwargs = super().build_standard_field(field_name, model_field)
-        kwargs.pop("validators", None)  # the model runs them
+        kwargs["validators"] = []  # the model runs them
+        if isinstance(model_field, models.JSONField) and model_field.has_default():
+            kwargs["validators"] = [partial(self.same_type, type(model_field.get_default()))]
         return field, kwargs
+
+    @staticmethod
+    def same_type(expected: type, value: Any) -> None:
+        """Full cleaning lets any empty value of an optional field pass, so "" and {} where a list is meant."""
+        if not isinstance(value, expected):
+            raise serializers.ValidationError("Give a list." if expected is list else "Give a mapping of names to values.")
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):

@@ -34,9 +34,13 @@ def allowed_addresses() -> tuple[Network, ...]:
 def validate_base_url(value: str) -> None:
     parts = _http_url(value)
     if "?" in value or "#" in value:
-        raise ValidationError("No query and no fragment: only where the API starts, such as https://api.example.com/v1.")
+        raise ValidationError(
+            "No query and no fragment: only where the API starts, such as https://api.example.com/v1."
+        )
     if refused(_address(parts.hostname or ""), allowed_addresses()):
-        raise ValidationError("This is a link-local or metadata address, which is never called. An operator can list it in GATEWAY_ALLOWED_UPSTREAM_ADDRESSES.")
+        raise ValidationError(
+            "This is a link-local or metadata address, which is never called. An operator can list it in GATEWAY_ALLOWED_UPSTREAM_ADDRESSES."
+        )
 
 
 def validate_proxy_url(value: str) -> None:

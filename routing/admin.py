@@ -22,7 +22,7 @@ from tenants import key_page
 
 admin.site.index_template = "gateway/index.html"
 admin.site.index_title = "Overview"
-key_page.example_model = dashboard.example_model
+key_page.example = dashboard.example
 STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 
 
@@ -59,7 +59,11 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        return Route.objects.prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()
@@ -69,7 +73,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
         usable = any(target.enabled and target.provider.enabled for target in route.targets.all())
         return "off" if not route.enabled else "on" if usable else "no usable target"
 
-    @display(description="targets")  # type: ignore[untyped-decorator]
+    @admin.display(description="targets")
     def goes_to(self, route: Route) -> str:
         return ", ".join(f"{target}" + ("" if target.enabled else " (off)") for target in route.targets.all())
 
@@ -107,7 +111,7 @@ class RewriteAdmin(ModelAdmin):  # type: ignore[misc]
     autocomplete_fields = ("route",)
     fields = ("position", ("place", "action"), "name", "written", ("route", "provider"), "enabled")
 
-    @display(description="applies to")  # type: ignore[untyped-decorator]
+    @admin.display(description="applies to")
     def scope(self, rewrite: Rewrite) -> str:
         return " at ".join(filter(None, (str(rewrite.route or "every route"), str(rewrite.provider or ""))))
 
@@ -126,7 +130,8 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
             return HttpResponseRedirect(reverse("admin:routing_defaults_change", args=[1]))
         if self.has_add_permission(request):
             return HttpResponseRedirect(reverse("admin:routing_defaults_add"))
-        return super().changelist_view(request, extra_context)
+        reply: HttpResponse = super().changelist_view(request, extra_context)
+        return reply
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not Defaults.objects.exists()
@@ -145,16 +150,16 @@ class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
     paginator = InfinitePaginator
     show_full_result_count = False
 
-    @display(description="time (UTC)")  # type: ignore[untyped-decorator]
+    @admin.display(description="time (UTC)")
     def when(self, revision: Revision) -> str:
         return f"{revision.created_at:%Y-%m-%d %H:%M:%S}"
 
-    @display(description="changes")  # type: ignore[untyped-decorator]
+    @admin.display(description="changes")
     def summary(self, revision: Revision) -> str:
         shown = "; ".join(_line(change) for change in revision.changes[:3])
         return shown + (f"; and {len(revision.changes) - 3} more" if len(revision.changes) > 3 else "")
 
-    @display(description="changes")  # type: ignore[untyped-decorator]
+    @admin.display(description="changes")
     def what(self, revision: Revision) -> SafeString:
         return format_html_join("\n", "<p>{}</p>", ((_line(change),) for change in revision.changes))
 

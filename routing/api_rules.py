@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import json
+import math
 from typing import Any
 
-from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import RequestDataTooBig, ValidationError
 from django.db import DataError, IntegrityError
 from django.db.models import Model, ProtectedError, QuerySet
 from rest_framework import exceptions, parsers, status
@@ -22,18 +22,24 @@ class TooLarge(exceptions.APIException):
     default_detail = "The body is too large."
 
 
-class BoundedJSONParser(parsers.JSONParser):
-    """JSON of at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes, which REST framework's own parser does not mind."""
+class StrictJSONParser(parsers.JSONParser):
+    """JSON without what JSON has not: NaN, and numbers that become infinite. Too deep a nesting is a 400, no 500."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(most + 1)
-        if len(body) > most:
-            raise TooLarge
         try:
-            return super().parse(io.BytesIO(body), media_type, parser_context)
+            return json.loads(stream.read().decode(), parse_constant=_refuse, parse_float=_finite)
+        except ValueError as error:
+            raise exceptions.ParseError(f"This is not JSON: {error}") from None
         except RecursionError:
-            raise exceptions.ParseError("The JSON is nested too deeply.") from None
+            raise exceptions.ParseError("This is not JSON: nested too deeply") from None
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _refuse(text[:20])
 
 
 class Pages(PageNumberPagination):
@@ -78,6 +84,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _conflict(f"It is still in use by {named(error.protected_objects)}.")
     if isinstance(error, IntegrityError):
         return _conflict("It conflicts with another object, made at the same time.")
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     if isinstance(error, DataError):
         error = exceptions.ValidationError({"non_field_errors": ["The database cannot hold one of these values."]})
     if isinstance(error, ValidationError):

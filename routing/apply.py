@@ -67,15 +67,17 @@ class _Work:
         self.spare: list[Provider] = []
         self.taken: set[str] = set()
         """Digests of all keys, where the document has any."""
+        self.needed: set[int] = set()
+        """Providers to which entries refer; those of rewrites do not protect them."""
 
     def run(self, document: Map) -> None:
         for name in document:
             if name not in SECTIONS:
                 self.problem(document.line_of(name), f"there is no section {name}.{suggestion(name, SECTIONS)}")
         for name in SECTIONS[1:]:
-            self.stop_on_problems()
             if name in document:
                 getattr(self, name)(document, document.line_of(name))
+                self.stop_on_problems()
         self.stop_on_problems()
         self.delete(self.kinds["provider"], self.spare, document.line_of("providers"), {})
         self.stop_on_problems()
@@ -85,7 +87,7 @@ class _Work:
 
     def stop_on_problems(self) -> None:
         if self.problems:
-            raise Refused(*self.problems)
+            raise Refused(*sorted(self.problems))
 
     def entries(self, parent: Map, name: str) -> list[Map]:
         """The mappings of the list ``name``."""
@@ -159,17 +161,15 @@ class _Work:
         first: dict[Identity, Any] = {}
         for row in rows:
             first.setdefault(kind.of_row(row), row)
-        seen: dict[Identity, int] = {}
+        seen: dict[Identity, Map] = {}
         for entry in entries:
             identity = kind.of_entry(entry)
             if identity in seen:
-                self.problem(
-                    entry.line,
-                    f"{kind.label(identity, preset)} stands here twice; the first is on line {seen[identity]}.",
-                )
-            seen.setdefault(identity, entry.line)
+                label, line = kind.label(identity, preset), seen[identity].line
+                self.problem(entry.line, f"{label} stands here twice; the first is on line {line}.")
+            seen.setdefault(identity, entry)
         meant = {row.pk for identity, row in first.items() if identity in seen}
-        return [(entry, first.get(kind.of_entry(entry))) for entry in entries], [
+        return [(entry, first.get(identity)) for identity, entry in seen.items()], [
             row for row in rows if row.pk not in meant
         ]
 
@@ -182,6 +182,7 @@ class _Work:
         except ValidationError as error:
             self.complain(kind, entry, label, error.detail)
             return None
+        self.needed.add(getattr(check.row, "provider_id", None) or 0)
         changed = differences(check, row)
         if row is not None and not changed:
             self.report.unchanged[kind.word] += 1
@@ -232,6 +233,9 @@ class _Work:
     def delete(self, kind: Kind, rows: list[Any], line: int, preset: dict[str, Any]) -> None:
         for row in rows:
             label = kind.label(kind.of_row(row), preset)
+            if kind.word == "provider" and row.pk in self.needed:
+                self.problem(line, f"{label} cannot be pruned: other parts of the file refer to it.")
+                continue
             try:
                 row.delete()
             except ProtectedError as error:

@@ -53,12 +53,14 @@ class TenantAdmin(ShowsOnce):
     list_display = ("name", "title", "state", "anonymous", "key_count", "created_at")
     list_filter = ("enabled", "anonymous")
     search_fields = ("name", "title")
+    ordering = ("name",)
     fields = ("name", "title", "enabled", "anonymous", "created_at")
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return Tenant.objects.annotate(keys_known=Count("keys"))
+        found: QuerySet[Tenant] = super().get_queryset(request).annotate(keys_known=Count("keys"))
+        return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
         return ("created_at", "name") if obj else ("created_at",)
@@ -67,7 +69,7 @@ class TenantAdmin(ShowsOnce):
     def state(self, tenant: Tenant) -> str:
         return "on" if tenant.enabled else "off"
 
-    @display(description="keys", ordering="keys_known")  # type: ignore[untyped-decorator]
+    @admin.display(description="keys", ordering="keys_known")
     def key_count(self, tenant: Any) -> int:
         return int(tenant.keys_known)
 
@@ -119,4 +121,5 @@ def _switch(queryset: QuerySet[ApiKey], enabled: bool) -> None:
         key.save(update_fields=("enabled",))
 
 
-admin.site.extra_urls = report_views.urls  # type: ignore[attr-defined]  unfold's way to add pages of no model
+site: Any = admin.site
+site.extra_urls = report_views.urls  # how unfold takes pages of no model

@@ -55,7 +55,9 @@ def _csv(request: HttpRequest, query: Query, rows: list[Any]) -> StreamingHttpRe
     from tenants import reports
 
     pieces = _pieces(reports.as_csv(rows))
-    response = StreamingHttpResponse(_waited(pieces) if isinstance(request, ASGIRequest) else pieces, content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(
+        _waited(pieces) if isinstance(request, ASGIRequest) else pieces, content_type="text/csv; charset=utf-8"
+    )
     name = f"usage-by-{query.by}-{query.start:%Y%m%d}-{query.end:%Y%m%d}.csv"
     response["content-disposition"] = f'attachment; filename="{name}"'
     response["x-content-type-options"] = "nosniff"

@@ -7,9 +7,9 @@ from datetime import UTC
 
 from django.utils import timezone
 
+from tenants.figures import rounded
 from tenants.report_form import Query, preset
 from tenants.report_table import Table, table
-from tenants.usage_admin import rounded
 
 MOST = 10
 

@@ -7,18 +7,12 @@ from html.parser import HTMLParser
 from typing import Any
 from uuid import UUID
 
-import pytest
-from django.contrib.auth.models import User
+from django.urls import reverse
 from django.utils import timezone
 
 from tenants.models import Usage
 
-@pytest.fixture
-def admin_user(db: None) -> User:
-    """A superuser without the half second that hashing a password takes."""
-    return User.objects.create(username="admin", password="!", is_staff=True, is_superuser=True)
-
-
+SECRET = "sk-live-0123456789abcdefghijklmnop"
 EVIL = "<script>alert('x')</script>\"&amp;"
 
 
@@ -53,7 +47,11 @@ class _Form(HTMLParser):
         if kind in ("checkbox", "radio"):
             if "checked" in given:
                 value = given.get("value", "on")
-                form[name] = value if name not in form else [*(form[name] if isinstance(form[name], list) else [form[name]]), value]
+                form[name] = (
+                    value
+                    if name not in form
+                    else [*(form[name] if isinstance(form[name], list) else [form[name]]), value]
+                )
         else:
             form[name] = given.get("value", "")
 
@@ -85,5 +83,23 @@ def add_usage(at: datetime | None = None, **values: Any) -> Usage:
     global _number
     _number += 1
     at = at or timezone.now()
-    given = {"dialect": "openai", "endpoint": "chat", "status": 200, "duration_us": 250_000, "created_at": at, "request_id": f"r{_number}", **values}
+    given = {
+        "dialect": "openai",
+        "endpoint": "chat",
+        "status": 200,
+        "duration_us": 250_000,
+        "created_at": at,
+        "request_id": f"r{_number}",
+        **values,
+    }
     return Usage.objects.create(id=usage_id(at, _number), **given)
+
+
+def urls_of(model: type[Any], row: Any) -> dict[str, str]:
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    return {
+        "list": reverse(f"{name}_changelist"),
+        "add": reverse(f"{name}_add"),
+        "page": reverse(f"{name}_change", args=[row.pk]),
+        "history": reverse(f"{name}_history", args=[row.pk]),
+    }

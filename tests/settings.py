@@ -29,5 +29,9 @@ if os.environ.get("DATABASE_URL"):
     os.environ["GATEWAY_KEY_PEPPERS"] = "only-for-tests-only-for-tests"
 
 from gateway_project.settings import *  # noqa: E402, F403
+from gateway_project.settings import DATABASES, SQLITE  # noqa: E402
 
+if DATABASES["default"]["ENGINE"] == SQLITE:
+    # A file, as in production: threads have connections of their own, and wait for each other.
+    DATABASES["default"]["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -17,15 +17,21 @@ from providers import catalogue
 from providers.models import Provider
 from providers.upstream import Connections, Credential, Upstream
 from routing.models import Revision
-from tests.admin_site import EVIL, admin_user
+from tests.admin_site import EVIL
 
-assert admin_user  # the fixture
 SECRET = "sk-0123456789abcdefghijklmnop"
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def upstream(kind: str = "openai", base_url: str = "https://api.example/v1") -> Upstream:
-    return Upstream(1, "main", kind, base_url, frozenset(), (Credential(1, (b"authorization", f"Bearer {SECRET}".encode()), SECRET),))
+    return Upstream(
+        1,
+        "main",
+        kind,
+        base_url,
+        frozenset(),
+        (Credential(1, (b"authorization", f"Bearer {SECRET}".encode()), SECRET),),
+    )
 
 
 def ask(answer: Answer, kind: str = "openai", base_url: str = "https://api.example/v1") -> catalogue.Probe:
@@ -34,7 +40,9 @@ def ask(answer: Answer, kind: str = "openai", base_url: str = "https://api.examp
 
 
 def listing(*names: str, **more: Any) -> httpx.Response:
-    return httpx.Response(200, json={"object": "list", "data": [{"id": name, "object": "model", **more} for name in names]})
+    return httpx.Response(
+        200, json={"object": "list", "data": [{"id": name, "object": "model", **more} for name in names]}
+    )
 
 
 def test_openai() -> None:
@@ -63,7 +71,10 @@ def test_anthropic_pages() -> None:
 
     probe = ask(answer, "anthropic", "https://api.anthropic.com")
     assert list(probe.models) == ["a", "b"]
-    assert asked == ["https://api.anthropic.com/v1/models?limit=1000", "https://api.anthropic.com/v1/models?limit=1000&after_id=a%26b"]
+    assert asked == [
+        "https://api.anthropic.com/v1/models?limit=1000",
+        "https://api.anthropic.com/v1/models?limit=1000&after_id=a%26b",
+    ]
 
 
 def test_gemini_pages() -> None:
@@ -72,19 +83,30 @@ def test_gemini_pages() -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         asked.append(str(request.url))
         last = len(asked) == 2
-        return httpx.Response(200, json={"models": [{"name": f"models/g{len(asked)}"}]} | ({} if last else {"nextPageToken": "t/1"}))
+        return httpx.Response(
+            200, json={"models": [{"name": f"models/g{len(asked)}"}]} | ({} if last else {"nextPageToken": "t/1"})
+        )
 
     probe = ask(answer, "gemini", "https://g.example")
     assert list(probe.models) == ["g1", "g2"]
-    assert asked == ["https://g.example/v1beta/models?pageSize=1000", "https://g.example/v1beta/models?pageSize=1000&pageToken=t%2F1"]
+    assert asked == [
+        "https://g.example/v1beta/models?pageSize=1000",
+        "https://g.example/v1beta/models?pageSize=1000&pageToken=t%2F1",
+    ]
 
 
 def test_endless_pages_end() -> None:
     asked = iter(range(10_000))
-    probe = ask(lambda request: httpx.Response(200, json={"data": [], "has_more": True, "last_id": f"x{next(asked)}"}), "anthropic")
+    probe = ask(
+        lambda request: httpx.Response(200, json={"data": [], "has_more": True, "last_id": f"x{next(asked)}"}),
+        "anthropic",
+    )
     assert probe.ok and next(asked) == catalogue.MAX_PAGES
     same = iter(range(10_000))
-    ask(lambda request: httpx.Response(200, json={"data": [{"id": str(next(same))}], "has_more": True, "last_id": "x"}), "anthropic")
+    ask(
+        lambda request: httpx.Response(200, json={"data": [{"id": str(next(same))}], "has_more": True, "last_id": "x"}),
+        "anthropic",
+    )
     assert next(same) == 2
 
 
@@ -99,7 +121,19 @@ def test_garbage_is_no_list(body: bytes) -> None:
 
 
 def test_odd_rows_are_passed_over() -> None:
-    rows = [1, None, {}, {"id": 5}, {"id": ""}, {"id": "x" * 256}, {"id": "a\nb"}, {"id": "\u0000"}, {"id": "good", "note": "\u0000", "permission": [1]}, {"id": "long", "text": "x" * 5000}, {"id": "fine", "permission": [1], "created": 1}]
+    rows = [
+        1,
+        None,
+        {},
+        {"id": 5},
+        {"id": ""},
+        {"id": "x" * 256},
+        {"id": "a\nb"},
+        {"id": "\u0000"},
+        {"id": "good", "note": "\u0000", "permission": [1]},
+        {"id": "long", "text": "x" * 5000},
+        {"id": "fine", "permission": [1], "created": 1},
+    ]
     probe = ask(lambda request: httpx.Response(200, json={"data": rows}))
     assert probe.models == {"good": {}, "long": {}, "fine": {"id": "fine", "created": 1}}
 
@@ -125,7 +159,9 @@ def test_a_redirect_is_not_followed() -> None:
     assert ask(answer).status == 302 and len(asked) == 1
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x"), OSError("x")])
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x"), OSError("x")]
+)
 def test_no_answer(error: Exception) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise error
@@ -189,8 +225,18 @@ def test_test_connection(admin_client: Client, provider: Provider, replies: list
     assert stored(provider) == sorted([EVIL, "gpt-5"])
 
 
-@pytest.mark.parametrize(("status", "says"), [(401, "refused the credential"), (404, "no list of models"), (500, "not a list of models"), (200, "not a list of models")])
-def test_test_connection_fails(admin_client: Client, provider: Provider, replies: list[httpx.Response], status: int, says: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "refused the credential"),
+        (404, "no list of models"),
+        (500, "not a list of models"),
+        (200, "not a list of models"),
+    ],
+)
+def test_test_connection_fails(
+    admin_client: Client, provider: Provider, replies: list[httpx.Response], status: int, says: str
+) -> None:
     catalogue.store(provider, {"kept": {}})
     replies.append(httpx.Response(status, text=EVIL + "y" * 1000))
     text = admin_client.post(url(provider)).content.decode()
@@ -199,13 +245,18 @@ def test_test_connection_fails(admin_client: Client, provider: Provider, replies
     assert stored(provider) == ["kept"]
 
 
-def test_test_connection_needs_post_a_token_and_the_permission(client: Client, admin_user: User, provider: Provider, replies: list[httpx.Response]) -> None:
+def test_test_connection_needs_post_a_token_and_the_permission(
+    client: Client, admin_user: User, provider: Provider, replies: list[httpx.Response]
+) -> None:
     assert client.post(url(provider))["location"].startswith(reverse("admin:login"))
     clerk = User.objects.create(username="clerk", is_staff=True)
     clerk.user_permissions.add(Permission.objects.get(codename="view_provider"))
     client.force_login(clerk)
     assert client.post(url(provider)).status_code == 403
-    assert "Test connection" not in client.get(reverse("admin:providers_provider_change", args=[provider.pk])).content.decode()
+    assert (
+        "Test connection"
+        not in client.get(reverse("admin:providers_provider_change", args=[provider.pk])).content.decode()
+    )
     clerk.user_permissions.add(Permission.objects.get(codename="change_provider"))
     assert client.get(url(provider)).status_code == 405
     assert client.post(reverse("admin:providers_provider_test", args=[999])).status_code == 404

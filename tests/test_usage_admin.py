@@ -13,12 +13,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from tenants.figures import dollars, duration, rounded
 from tenants.models import Tenant, Usage, UsageDay
-from tenants.usage_admin import dollars, duration, rounded
-from tests.admin_site import EVIL, add_usage, admin_user
+from tests.admin_site import EVIL, add_usage
 
 pytestmark = pytest.mark.django_db
-assert admin_user  # the fixture
 
 LIST = "/admin/tenants/usage/"
 
@@ -34,7 +33,9 @@ def rows() -> None:
     now = timezone.now()
     add_usage(now - timedelta(days=40), request_id="old", tenant_id=1, route="fast", provider_id=5)
     add_usage(now - timedelta(days=2), request_id="days", tenant_id=2, error_kind="timeout", status=504)
-    add_usage(now - timedelta(minutes=5), request_id="now", tenant_id=1, error_kind="cancelled", route="slow", provider_id=6)
+    add_usage(
+        now - timedelta(minutes=5), request_id="now", tenant_id=1, error_kind="cancelled", route="slow", provider_id=6
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,9 @@ def rows() -> None:
         ({"q": "DAYS"}, []),
     ],
 )
-def test_filters_find_by_index_and_nothing_counts(admin_client: Client, rows: None, query: dict[str, str], found: list[str]) -> None:
+def test_filters_find_by_index_and_nothing_counts(
+    admin_client: Client, rows: None, query: dict[str, str], found: list[str]
+) -> None:
     with CaptureQueriesContext(connection) as captured:
         assert shown(admin_client, **query) == found
     on_usage = [entry["sql"] for entry in captured if 'FROM "tenants_usage"' in entry["sql"]]
@@ -83,7 +86,9 @@ def test_pages_go_on_without_a_total(admin_client: Client) -> None:
 
 def test_filter_choices(admin_client: Client) -> None:
     Tenant.objects.create(name="acme")
-    UsageDay.objects.create(start=timezone.now(), tenant_id=1, tenant="acme", key_id=1, key="k", route=EVIL, provider_id=3, provider=EVIL)
+    UsageDay.objects.create(
+        start=timezone.now(), tenant_id=1, tenant="acme", key_id=1, key="k", route=EVIL, provider_id=3, provider=EVIL
+    )
     text = admin_client.get(LIST).content.decode()
     assert "?tenant=" in text and "&lt;script&gt;" in text and EVIL not in text and "<script>alert" not in text
 
@@ -103,19 +108,43 @@ def test_nobody_writes(client: Client) -> None:
 
 
 def test_every_column_stands_on_the_page(admin_client: Client) -> None:
-    row = add_usage(**{field.name: f"value-of-{field.name}"[: field.max_length] for field in Usage._meta.fields if field.get_internal_type() == "CharField" and field.name != "kind"})
+    values: dict[str, Any] = {
+        field.name: f"value-of-{field.name}"[: field.max_length]
+        for field in Usage._meta.fields
+        if field.get_internal_type() == "CharField" and field.name != "kind"
+    }
+    row = add_usage(**values)
     text = admin_client.get(reverse("admin:tenants_usage_change", args=[row.pk])).content.decode()
-    missing = [field.name for field in Usage._meta.fields if field.get_internal_type() == "CharField" and f"value-of-{field.name}"[: field.max_length] not in text]
+    missing = [
+        field.name
+        for field in Usage._meta.fields
+        if field.get_internal_type() == "CharField" and f"value-of-{field.name}"[: field.max_length] not in text
+    ]
     assert missing == []
 
 
-@pytest.mark.parametrize(("nano", "text"), [(None, "no price"), (0, "$0.00"), (1, "$0.000000001"), (1_500_000_000, "$1.50"), (-2_000_000_000, "-$2.00"), (1_234_000_000_000_000, "$1,234,000.00")])
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [
+        (None, "no price"),
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (1_500_000_000, "$1.50"),
+        (-2_000_000_000, "-$2.00"),
+        (1_234_000_000_000_000, "$1,234,000.00"),
+    ],
+)
 def test_dollars_are_exact(nano: int | None, text: str) -> None:
     assert dollars(nano) == text
 
 
 def test_sums_are_rounded() -> None:
-    assert [rounded(nano) for nano in (0, 49_999, 50_001, 1_234_567_890_000)] == ["$0.0000", "$0.0000", "$0.0001", "$1,234.5679"]
+    assert [rounded(nano) for nano in (0, 49_999, 50_001, 1_234_567_890_000)] == [
+        "$0.0000",
+        "$0.0000",
+        "$0.0001",
+        "$1,234.5679",
+    ]
 
 
 @pytest.mark.parametrize(("microseconds", "text"), [(None, "-"), (1500, "1.5 ms"), (2_500_000, "2.50 s")])

@@ -11,10 +11,9 @@ from providers.models import Credential, Provider
 from routing.models import Alias, Defaults, Route, Target
 from routing.warnings import CHECKS, warnings
 from tenants.models import Tenant
-from tests.admin_site import EVIL, admin_user
+from tests.admin_site import EVIL
 
 pytestmark = pytest.mark.django_db
-assert admin_user  # the fixture
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_defaults_that_lead_nowhere(demo: Provider) -> None:
     route("gpt-*", demo)
     assert said() == []
     Provider.objects.update(enabled=False)
-    assert "turned off" in [text for text, url in said() if url == page("routing_defaults", 1)][0]
+    assert "turned off" in next(text for text, url in said() if url == page("routing_defaults", 1))
 
 
 def test_an_alias_that_leads_nowhere(demo: Provider) -> None:
@@ -103,13 +102,18 @@ def test_anonymous_requests() -> None:
     assert [url for _, url in said()] == [page("tenants_tenant", tenant.pk)]
 
 
-def test_many_of_a_kind_are_cut_and_cheap(demo: Provider, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
+def test_many_of_a_kind_are_cut_and_cheap(
+    demo: Provider, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
     Route.objects.bulk_create(Route(name=f"r{number}") for number in range(300))
     Alias.objects.bulk_create(Alias(name=f"a{number}", model="nowhere") for number in range(300))
     with django_assert_max_num_queries(len(CHECKS) + 3):
         found = warnings(limit=5)
     assert len(found) == 12
-    assert [warning.url for warning in found if "more" in warning.text] == [reverse("admin:routing_route_changelist"), reverse("admin:routing_alias_changelist")]
+    assert [warning.url for warning in found if "more" in warning.text] == [
+        reverse("admin:routing_route_changelist"),
+        reverse("admin:routing_alias_changelist"),
+    ]
 
 
 def test_they_stand_on_the_index_and_on_the_page(admin_client: Client, demo: Provider) -> None:
