@@ -29,7 +29,9 @@ def database(env: Environment, data: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(dj_database_url.parse(text))
     except (dj_database_url.ParseError, dj_database_url.UnknownSchemeError, ValueError):
         # The URL may hold a password: it is not repeated.
-        raise Refused("DATABASE_URL: not a URL such as postgres://user:password@host:5432/name or sqlite:////path/file.") from None
+        raise Refused(
+            "DATABASE_URL: not a URL such as postgres://user:password@host:5432/name or sqlite:////path/file."
+        ) from None
     if found["ENGINE"] not in ENGINES:
         raise Refused("DATABASE_URL: only postgres:// and sqlite:// are supported.")
     if ENGINES[found["ENGINE"]] == SQLITE:

@@ -47,7 +47,7 @@ class Call:
     resolved: Resolved | None = None
     target: Target | None = None
     idle: float = 300  # seconds of an upstream's silence in the middle of a reply
-    active: Any = None  # the gauge that counts this call at its provider
+    active: tuple[str, str] | None = None  # under what this call counts as under way at its provider
     named: dict[bytes, bytes] = field(default_factory=dict)  # the headers by name
     provider_id: int = 0  # set where an object that the call names ties it to one provider
 

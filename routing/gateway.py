@@ -33,6 +33,7 @@ from tenants.ledger import Entry, Ledger, uuid7
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499
 LATE = TimedOut("no answer from the provider in time")
+SLOW = GatewayError("timeout", "The request was not received in time.", status=408)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Gateway:
         self.log = log
         self.options = options or Options()
         self.budget = bodies.Budget(self.options.max_held)
-        self.warden = Warden()
+        self.warden = Warden(self.metrics.flush)
         self.draining = False
         self.active = 0
         self.rng = random.Random()
@@ -79,9 +80,13 @@ class Gateway:
         except ClientGone:
             call.entry.error_kind = "cancelled"
         except asyncio.CancelledError:
-            call.entry.error_kind = "cancelled"
-            if not client.gone and client.cause() is None:
-                raise  # the server is going down
+            cause = client.cause()
+            if isinstance(cause, GatewayError):
+                await self._refuse(call, client, cause)
+            else:
+                call.entry.error_kind = "cancelled"
+                if not client.gone and cause is None:
+                    raise  # the server is going down
         except Exception as error:
             await self._refuse(call, client, self._unexpected(call, error))
         finally:
@@ -111,8 +116,10 @@ class Gateway:
         """The story: key, body, model, targets, try each until one answers, relay."""
         table = self.table
         self.admit(call, table)
-        with self.budget.hold() as held:
-            await self.read(call, receive, held)
+        with bodies.Share(self.budget) as share:
+            client.limit(self.options.read_timeout, SLOW)
+            await self.read(call, receive, share)
+            client.deadline = 0.0
             client.watch(receive)
             resolved = self.resolve(call, table)
             await self.check_objects(call)
@@ -146,7 +153,7 @@ class Gateway:
     def _anonymous(self, table: Table) -> Key | None:
         return table.anonymous if self.options.allow_anonymous else None
 
-    async def read(self, call: Call, receive: Receive, held: Any) -> None:
+    async def read(self, call: Call, receive: Receive, share: bodies.Share) -> None:
         """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
         endpoint, options = call.endpoint, self.options
         if endpoint.body == "none":
@@ -157,7 +164,7 @@ class Gateway:
         if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
             raise GatewayError("invalid_request", f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.", status=415)
         try:
-            call.body = await bodies.read(call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=held)
+            call.body = await bodies.read(call.named, receive, limit=options.max_body, share=share)
         except bodies.BodyError as error:
             raise GatewayError(error.kind, str(error), status=error.status) from None
         if endpoint.dialect == "gemini":
@@ -226,8 +233,8 @@ class Gateway:
 
     async def _hold(self, call: Call, client: Client, reply: Reply, request: Outgoing, last: bool) -> Held:
         """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
-        held = Held(call, reply, request.edit)
         try:
+            held = Held(call, reply, request.edit)
             call.entry.upstream_request_id = refusals.upstream_request_id(reply)
             if not 200 <= reply.status < 300:
                 await refusals.judge(call, reply, held, last)

@@ -10,14 +10,14 @@ import asyncio
 from typing import Any
 
 import orjson
-from providers.sse import Event, Parser
+from providers.sse import Event, Parser, EventTooLong
 
 from providers import jsonbytes
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
 from providers.upstream import Header, Reply
-from routing import body as bodies
 from routing.call import Call
 from routing.client import Client, ClientGone
+from routing.coding import ReplyDecoder
 from routing.errors import of_upstream, write_event
 from routing.headers import returned
 from routing.tap import Tap, is_error
@@ -26,6 +26,7 @@ MAX_WHOLE = 8 * 1024 * 1024
 MAX_HELD = 4 * 1024 * 1024
 TAIL = 65536
 STREAM_TYPES = ("text/event-stream",)
+NO_PARSER = Parser()
 SILENT = TimedOut("the provider fell silent in the middle of its reply")
 
 
@@ -51,8 +52,8 @@ class Held:
         self.body = b""
         self.complete = False
         self.extra_headers: list[Header] = []
-        self._decoder = None if encoding in ("", "identity") else bodies.decoder(encoding)
-        self._parser = Parser()
+        self._decoder = _decoder(encoding)
+        self._parser = Parser() if self.stream else NO_PARSER
         self._pending: list[Event] = []
 
     async def wait(self, client: Client, idle: float) -> None:
@@ -90,7 +91,7 @@ class Held:
         size = 0
         while chunk := await self._next():
             size += len(chunk)
-            events = self._parser.feed(chunk)
+            events = self._events(chunk)
             self._pending += events
             if any(event.data and event.type != "ping" for event in events):
                 break
@@ -105,6 +106,12 @@ class Held:
         if is_error(first):
             raise ErrorFirst("the provider's stream began with an error")
         self.tap.feed(self._pending)
+
+    def _events(self, chunk: bytes) -> list[Event]:
+        try:
+            return self._parser.feed(chunk)
+        except EventTooLong:
+            raise ReplyBroken("the provider's stream has an event without end") from None
 
     async def _whole(self, client: Client, idle: float) -> None:
         parts: list[bytes] = []
@@ -147,7 +154,7 @@ class Held:
             while not self.complete:
                 client.limit(idle, SILENT)
                 chunk = await self._next()
-                events = self._parser.feed(chunk) if chunk else self._parser.flush()
+                events = self._events(chunk) if chunk else self._parser.flush()
                 self.complete = not chunk
                 tap.feed(events)
                 if tap.objects:
@@ -189,6 +196,13 @@ class Held:
             tail = (tail + chunk)[-TAIL:] if len(chunk) < TAIL else chunk[-TAIL:]
         self.tap.tail(tail)
         await client.send(b"", more=False)
+
+
+def _decoder(coding: str) -> ReplyDecoder | None:
+    try:
+        return None if coding in ("", "identity") else ReplyDecoder(coding)
+    except ValueError:
+        raise ReplyBroken("the provider's reply is compressed in a way that nobody asked for") from None
 
 
 class Edit:

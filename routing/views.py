@@ -185,6 +185,7 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     if not by_token and not _may_scrape(scope, options):
         await _answer(send, scope, 403, {"error": "metrics need GATEWAY_METRICS_TOKEN as a bearer token, or an allowed address"})
         return
+    gateway.metrics.flush()
     metrics.REVISION.set(gateway.table.revision)
     metrics.WAITING.set(len(gateway.ledger))
     body, content_type = exposition(headers.find(scope["headers"], b"accept"))

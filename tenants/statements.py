@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, Protocol, cast
 
@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants import histogram
 from tenants.models import Rollup, Usage
-from tenants.rows import COLUMNS
+from tenants.rows import COLUMNS, moment
 
 Row = Sequence[Any]
 
@@ -77,7 +77,7 @@ class Sqlite:
         connection.connection.create_function("histogram_add", 2, histogram.add_packed, deterministic=True)
 
     def time(self, seconds: float) -> str:
-        return str(datetime.fromtimestamp(seconds, UTC))[:-6]
+        return str(moment(seconds))[:-6]
 
     def insert(self, rows: Sequence[Row]) -> None:
         with self.connection.cursor() as cursor:
@@ -94,7 +94,7 @@ class Postgres:
         self.connection = connection
 
     def time(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(seconds, UTC)
+        return moment(seconds)
 
     def insert(self, rows: Sequence[Row]) -> None:
         sql = f"COPY {_table(Usage)} ({_names(COLUMNS)}) FROM STDIN"

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 
 import pytest
+
+from tests.serving import installation, made
+
+__all__ = ["installation", "made"]  # fixtures
 
 SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 REQUIRED = os.environ.get("GATEWAY_REQUIRE_ALL") == "1"
@@ -23,7 +28,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With GATEWAY_REQUIRE_ALL=1 a test that skips itself, for whatever reason, has failed."""
     report = yield
     if REQUIRED and report.skipped and not hasattr(report, "wasxfail"):

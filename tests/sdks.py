@@ -133,8 +133,9 @@ def outcomes(dialect: str, origin: str, recordings: list[Recording]) -> dict[str
     """All ``recordings`` by the synchronous SDK, a few at a time."""
     asked = client(dialect, origin, asynchronous=False)
     with ThreadPoolExecutor(4) as threads:
-        found = threads.map(lambda recording: ask(asked, recording), recordings)
-        return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}
+        found = list(threads.map(lambda recording: ask(asked, recording), recordings))
+    asked.close()
+    return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}
 
 
 async def outcomes_async(dialect: str, origin: str, recordings: list[Recording]) -> dict[str, Outcome]:
@@ -145,4 +146,5 @@ async def outcomes_async(dialect: str, origin: str, recordings: list[Recording])
             return await ask_async(asked, recording)
 
     found = await asyncio.gather(*map(one, recordings))
+    await (asked.aclose() if dialect == "gemini" else asked.close())
     return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}

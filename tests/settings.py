@@ -28,8 +28,9 @@ if os.environ.get("DATABASE_URL"):
     os.environ["GATEWAY_ENCRYPTION_KEYS"] = "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMDE="
     os.environ["GATEWAY_KEY_PEPPERS"] = "only-for-tests-only-for-tests"
 
+from gateway_project.database import SQLITE  # noqa: E402
 from gateway_project.settings import *  # noqa: E402, F403
-from gateway_project.settings import DATABASES, SQLITE  # noqa: E402
+from gateway_project.settings import DATABASES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # A file, as in production: threads have connections of their own, and wait for each other.

@@ -37,7 +37,9 @@ def steps() -> list[list[Step]]:
 
 def context(folder: Path) -> Path:
     """What is sent to the builder: everything is ignored but the names that .dockerignore lets in."""
-    rules = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    rules = [
+        line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
+    ]
     assert rules[0] == "*"
     for name in (rule[1:] for rule in rules if rule.startswith("!")):
         source = REPOSITORY / name
@@ -91,11 +93,15 @@ def test_the_image_would_serve(tmp_path: Path) -> None:
     data, port = tmp_path / "data", str(free_port())
     env = environment(data, {"GATEWAY_ENV_FILE": "", "SERVER_HOST": variables["SERVER_HOST"], "SERVER_PORT": port})
     env["PATH"] = f"{image}/.venv/bin:{os.environ['PATH']}"
-    process = subprocess.Popen(command(last, "CMD"), cwd=image, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command(last, "CMD"), cwd=image, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         wait_until(lambda: process.poll() is not None or up(int(port)), "the gateway answers")
         assert process.poll() is None, process.stdout and process.stdout.read()
-        health = subprocess.run(command(last, "HEALTHCHECK"), cwd=image, env=env, capture_output=True, text=True, timeout=60)
+        health = subprocess.run(
+            command(last, "HEALTHCHECK"), cwd=image, env=env, capture_output=True, text=True, timeout=60
+        )
         assert health.returncode == 0, health.stderr
         assert (data / "first-start.txt").exists()
         process.terminate()
