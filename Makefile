@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The first Python that will do; say PYTHON=... for another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$python; break; }; done)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 IMAGE ?= llm-gateway
 
 .DEFAULT_GOAL := help

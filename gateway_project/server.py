@@ -84,16 +84,15 @@ class Server(uvicorn.Server):
 
     def drain(self, delay: float) -> None:
         """Say on /ready that this server ends, and close its listener after ``delay``. Harmless twice."""
-        if self.closes_at:
-            return
-        from gateway_project import asgi
-
-        asgi.begin_drain()
-        self.closes_at = time.monotonic() + delay
+        self.closes_at = self.closes_at or time.monotonic() + delay
 
     async def on_tick(self, counter: int) -> bool:
-        if self.closes_at and time.monotonic() >= self.closes_at:
-            self.should_exit = True
+        """Ten times a second. Here and not in the signal's handler, which may come while the application is imported."""
+        if self.closes_at:
+            from gateway_project import asgi
+
+            asgi.begin_drain()
+            self.should_exit = self.should_exit or time.monotonic() >= self.closes_at
         return await super().on_tick(counter)
 
     def cut(self) -> None:

@@ -68,7 +68,7 @@ class HeadersField(forms.Field):
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Provider
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
+        fields = "__all__"
         field_classes = {"apis": ApisField, "extra_headers": HeadersField}
         widgets = {"apis": UnfoldAdminCheckboxSelectMultipleWidget, "extra_headers": HeadersWidget}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -137,9 +137,22 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _differs(field: models.Field[Any, Any], before: models.Model, after: models.Model) -> bool:
     old, new = getattr(before, field.attname), getattr(after, field.attname)
-    if isinstance(field, models.JSONField):  # in Python, 1 == 1.0 == True
-        return old is not new and json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True)
-    return bool(old != new)
+    return not _same(old, new) if isinstance(field, models.JSONField) else bool(old != new)
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two JSON values are one. In Python 1 == True; and PostgreSQL gives 1e300 back as an integer, -0.0 as 0.0."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, float) or isinstance(new, float):
+        return (
+            isinstance(old, int | float) and isinstance(new, int | float) and Decimal(repr(old)) == Decimal(repr(new))
+        )
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(value, new[name]) for name, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new)
 
 
 def folded(route: str, provider: str, place: str, name: str, action: str) -> Identity:

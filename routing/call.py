@@ -6,13 +6,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tenants.objects import ObjectStore, StoredObject
-
 from providers.errors import ReplyBroken, UpstreamError
 from providers.upstream import Header
 from routing.endpoint import Endpoint
 from tenants.keys import Key
 from tenants.ledger import Entry
+from tenants.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from routing.table import Resolved, Target

@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from providers.upstream import Header
-from routing.body import ClientGone
 from routing.headers import SAFETY
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
+
+
+class ClientGone(Exception):
+    """The client hung up, or reads so slowly that it counts as gone."""
 
 
 STUCK = ClientGone("the client does not read")
@@ -23,7 +26,7 @@ class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up."""
 
-    __slots__ = ("_reason", "_send", "_task", "_time", "_timeout", "deadline", "expired", "finished", "gone", "headers", "receive", "started", "status", "watcher")
+    __slots__ = ("_reason", "_send", "_task", "_time", "_timeout", "deadline", "expired", "finished", "gone", "headers", "receive", "started", "status", "ticked", "watcher")
 
     def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
         self._send = send
@@ -38,6 +41,7 @@ class Client:
         self.headers = headers
         self.started = 0.0
         self.status = 0
+        self.ticked = False
         self.gone = False
         self.finished = False
 

@@ -15,7 +15,7 @@ from tenants.forms import NamesField, NamesWidget
 class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Route
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
+        fields = "__all__"
         field_classes = {"allowed_fields": NamesField}
         widgets = {"allowed_fields": NamesWidget}
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from tenants.objects import MemoryStore, ObjectStore
-
 from providers.errors import TimedOut, UpstreamError
 from providers.upstream import Connections, Reply
 from routing import body as bodies
@@ -29,11 +27,11 @@ from routing.warden import Warden
 from tenants import keys
 from tenants.keys import Key
 from tenants.ledger import Entry, Ledger, uuid7
+from tenants.objects import MemoryStore, ObjectStore
 
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499
 LATE = TimedOut("no answer from the provider in time")
-SLOW = GatewayError("timeout", "The request was not received in time.", status=408)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +78,9 @@ class Gateway:
         except ClientGone:
             call.entry.error_kind = "cancelled"
         except asyncio.CancelledError:
-            cause = client.cause()
-            if isinstance(cause, GatewayError):
-                await self._refuse(call, client, cause)
-            else:
-                call.entry.error_kind = "cancelled"
-                if not client.gone and cause is None:
-                    raise  # the server is going down
+            call.entry.error_kind = "cancelled"
+            if not client.gone and client.cause() is None:
+                raise  # the server is going down
         except Exception as error:
             await self._refuse(call, client, self._unexpected(call, error))
         finally:
@@ -116,10 +110,8 @@ class Gateway:
         """The story: key, body, model, targets, try each until one answers, relay."""
         table = self.table
         self.admit(call, table)
-        with bodies.Share(self.budget) as share:
-            client.limit(self.options.read_timeout, SLOW)
-            await self.read(call, receive, share)
-            client.deadline = 0.0
+        with self.budget.hold() as hold:
+            await self.read(call, receive, hold)
             client.watch(receive)
             resolved = self.resolve(call, table)
             await self.check_objects(call)
@@ -153,7 +145,7 @@ class Gateway:
     def _anonymous(self, table: Table) -> Key | None:
         return table.anonymous if self.options.allow_anonymous else None
 
-    async def read(self, call: Call, receive: Receive, share: bodies.Share) -> None:
+    async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
         """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
         endpoint, options = call.endpoint, self.options
         if endpoint.body == "none":
@@ -163,10 +155,7 @@ class Gateway:
         is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
         if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
             raise GatewayError("invalid_request", f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.", status=415)
-        try:
-            call.body = await bodies.read(call.named, receive, limit=options.max_body, share=share)
-        except bodies.BodyError as error:
-            raise GatewayError(error.kind, str(error), status=error.status) from None
+        call.body = await bodies.read(call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=hold)
         if endpoint.dialect == "gemini":
             call.model = call.path.get("model", "")
         incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)

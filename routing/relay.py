@@ -10,14 +10,14 @@ import asyncio
 from typing import Any
 
 import orjson
-from providers.sse import Event, Parser, EventTooLong
 
 from providers import jsonbytes
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
+from providers.sse import Event, EventTooLong, Parser
 from providers.upstream import Header, Reply
 from routing.call import Call
 from routing.client import Client, ClientGone
-from routing.coding import ReplyDecoder
+from routing.encodings import Decoder, EncodingError, decoder
 from routing.errors import of_upstream, write_event
 from routing.headers import returned
 from routing.tap import Tap, is_error
@@ -43,7 +43,6 @@ class Held:
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
-        encoding = reply.header(b"content-encoding").strip().lower()
         self.call = call
         self.reply = reply
         self.edit = edit
@@ -52,7 +51,7 @@ class Held:
         self.body = b""
         self.complete = False
         self.extra_headers: list[Header] = []
-        self._decoder = _decoder(encoding)
+        self._decoder = _decoder(reply.header(b"content-encoding")) if b"content-encoding" in reply.headers else None
         self._parser = Parser() if self.stream else NO_PARSER
         self._pending: list[Event] = []
 
@@ -198,10 +197,10 @@ class Held:
         await client.send(b"", more=False)
 
 
-def _decoder(coding: str) -> ReplyDecoder | None:
+def _decoder(encoding: str) -> Decoder | None:
     try:
-        return None if coding in ("", "identity") else ReplyDecoder(coding)
-    except ValueError:
+        return decoder(encoding)
+    except EncodingError:
         raise ReplyBroken("the provider's reply is compressed in a way that nobody asked for") from None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
-from providers.sse import Event
 
+from providers.sse import Event
 from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
 

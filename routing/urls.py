@@ -115,5 +115,5 @@ def suggest(path: str) -> str:
 #: What belongs to the data plane even where no row matches: clients get a 404 in their dialect there.
 DATA_PLANE = re.compile(r"/(v1|v1beta|openai|anthropic|gemini)(/|$)|/(health|ready|metrics)/?$|/(chat/completions|responses|messages|embeddings|completions|models)$")
 urlpatterns = [*_rows(), re_path(r"^", views.unknown(suggest))]
-#: The busiest paths, so that they pay for no pattern.
-HOT = frozenset({"/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/embeddings"})
+#: The rows of the busiest paths, for those who have no time for patterns.
+HOT: dict[str, Resource] = {f"/v1/{path}": TABLE["v1/"][path] for path in ("chat/completions", "messages", "responses", "embeddings")}

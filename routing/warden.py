@@ -1,7 +1,7 @@
 """Keeps the time of all requests under way by one tick, instead of timers and tasks for each.
 
 A request sets a deadline where it begins to wait, which costs an attribute; a tick later than that cancels it. Listening
-for a hang-up takes a task: only requests that last get one.
+for a hang-up takes a task: only requests that outlast a whole tick get one.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Warden:
         for client in tuple(self.clients):
             if client.deadline and now > client.deadline:
                 client.expire()
-            if client.receive is not None and client.watcher is None:
+            if client.receive is not None and client.watcher is None and client.ticked:
                 client.listen()
+            client.ticked = True
         self._ticking = loop.call_later(TICK, self._tick)

@@ -22,7 +22,7 @@ LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001  the word that operators and checks use
+class Warning:
     """What is wrong, and the admin page on which it can be put right."""
 
     text: str

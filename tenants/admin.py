@@ -12,7 +12,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from tenants import operator_admin, report_views, usage_admin  # noqa: F401
+from tenants import operator_admin, report_views, usage_admin
 from tenants.forms import ApiKeyForm, TenantForm
 from tenants.issuing import Rotates, ShowsOnce
 from tenants.key_page import Issued, issued_key

@@ -43,7 +43,7 @@ class NamesField(forms.Field):
 class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Tenant
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
+        fields = "__all__"
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -51,6 +51,6 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ApiKey
-        fields = "__all__"  # noqa: DJ007
+        fields = "__all__"
         field_classes = {"allowed_models": NamesField, "allowed_providers": NamesField}
         widgets = {"allowed_models": NamesWidget, "allowed_providers": NamesWidget}

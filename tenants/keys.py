@@ -31,7 +31,7 @@ def digest(plain: str, pepper: bytes) -> bytes:
 class Names:
     """Names and ``*``-ended patterns that something is allowed; without any, everything is."""
 
-    __slots__ = ("exact", "everything", "prefixes")
+    __slots__ = ("everything", "exact", "prefixes")
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.everything = not names or "*" in names

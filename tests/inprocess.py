@@ -79,7 +79,7 @@ class Plane:
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         scope["gateway"] = self.gateway
-        await self.router(scope, receive, send)
+        await (urls.HOT.get(scope["path"]) or self.router)(scope, receive, send)
 
     @property
     def rows(self) -> list[Entry]:

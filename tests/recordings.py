@@ -23,8 +23,9 @@ ANTHROPIC = ("anthropic.messages", "anthropic.count_tokens")
 GEMINI = ("gemini.generateContent", "gemini.streamGenerateContent", "gemini.countTokens", "gemini.embedContent")
 CLIENT_APIS = OPENAI + ANTHROPIC + GEMINI
 
-#: Which preset stands for whoever answered; the rest goes through the compatible kind of its dialect.
+#: Which of the tests' providers stands for whoever answered; the rest goes to the compatible one of its dialect.
 KINDS = {
+    "huggingface": "huggingface",
     "azure": "azure-openai",
     "llamacpp": "llama.cpp",
     "api.voyageai.com": "voyage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -85,7 +86,7 @@ def test_three_at_once_make_one_of_each(tmp_path: Path) -> None:
     told = at_once([tmp_path] * 3)
     assert sum("password" in found for found in told) == 1
     assert sum("key" in found for found in told) == 1
-    with database(tmp_path) as connection:
+    with contextlib.closing(database(tmp_path)) as connection:
         counts = [
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("auth_user", "tenants_tenant", "tenants_apikey", "providers_provider")

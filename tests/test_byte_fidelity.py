@@ -34,7 +34,7 @@ SENT_AUTH = {
     "openrouter": ("authorization", f"Bearer {replay.SECRET}"),
 }
 #: Who tells the usage of a chat stream without being asked, so that nothing is added to the request.
-NATIVE_USAGE = frozenset({"mistral", "perplexity"})
+NATIVE_USAGE = frozenset({"mistral", "perplexity", "huggingface"})
 SPLICED_APIS = frozenset({"openai.chat", "openai.completions"})
 PASSED = frozenset({"content-type", "accept", "anthropic-version", "anthropic-beta"})
 OPERATORS = frozenset({"openai-organization", "openai-project", "x-ratelimit-limit-input-images", "etag", "expect-ct"})

@@ -110,7 +110,12 @@ def test_beyond_the_cap_nothing_is_dropped_and_the_log_says_so(caplog: pytest.Lo
 def test_threads_may_record_while_one_takes() -> None:
     ledger = Ledger()
     each, writers = 5_000, 4
-    threads = [threading.Thread(target=lambda: [ledger.record(Entry()) for _ in range(each)]) for _ in range(writers)]
+
+    def write() -> None:
+        for _ in range(each):
+            ledger.record(Entry())
+
+    threads = [threading.Thread(target=write) for _ in range(writers)]
     for thread in threads:
         thread.start()
     taken: list[Entry] = []

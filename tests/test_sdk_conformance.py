@@ -14,6 +14,8 @@ from tests.live import SERVERS, Gateway, Upstream, prepare, replay_upstream, ser
 from tests.recordings import Recording, of_dialect, require
 from tests.sdks import Outcome, outcomes, outcomes_async
 
+# google-genai's own use of aiohttp.
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 DIALECTS = ("openai", "anthropic", "gemini")
 #: What each SDK makes of the gateway's own word for "the upstream is at fault".
 SERVER_ERRORS = {

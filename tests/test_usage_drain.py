@@ -23,7 +23,8 @@ from tenants.rows import MOST_COST, TAGS
 from tenants.statements import writing
 from tests.usage_entries import MIDNIGHT, an_entry, assert_rollups_are_the_sum_of_the_rows, random_entries
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
+threaded = pytest.mark.django_db(transaction=True)
 PATIENCE = 30.0
 
 
@@ -168,6 +169,7 @@ def test_an_entry_that_cannot_be_stored_blocks_no_other(
     assert ["poison" in record.__dict__["entry"] for record in caplog.records] == [True]
 
 
+@threaded
 def test_writers_at_the_same_time_lose_no_sum() -> None:
     """Several workers add to the same rollups; each has its own connection."""
     entries = random_entries(800, hours=2)
@@ -194,6 +196,7 @@ def test_writers_at_the_same_time_lose_no_sum() -> None:
 # The thread
 
 
+@threaded
 def test_what_is_recorded_is_stored_without_asking(ledger: Ledger, drain: Drain) -> None:
     drain.start()
     for entry in random_entries(30):
@@ -202,6 +205,7 @@ def test_what_is_recorded_is_stored_without_asking(ledger: Ledger, drain: Drain)
     assert_rollups_are_the_sum_of_the_rows()
 
 
+@threaded
 def test_flush_returns_when_all_is_stored(ledger: Ledger) -> None:
     drain = Drain(ledger, interval=PATIENCE, batch=40)
     drain.start()
@@ -212,6 +216,7 @@ def test_flush_returns_when_all_is_stored(ledger: Ledger) -> None:
     assert drain.stop(PATIENCE)
 
 
+@threaded
 def test_stop_stores_what_is_left_and_ends_the_thread(ledger: Ledger) -> None:
     drain = Drain(ledger, interval=PATIENCE)
     drain.start()
@@ -226,6 +231,7 @@ def test_stop_stores_what_is_left_and_ends_the_thread(ledger: Ledger) -> None:
     assert drain.stop(PATIENCE) and Usage.objects.count() == 1501
 
 
+@threaded
 def test_it_waits_while_another_process_writes(ledger: Ledger, drain: Drain) -> None:
     ledger.record(an_entry())
     with writing("default"):
@@ -260,6 +266,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@threaded
 @pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("closed")])
 def test_with_the_database_away_all_is_kept_and_said_once(
     error: Exception, ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -278,6 +285,7 @@ def test_with_the_database_away_all_is_kept_and_said_once(
     assert_rollups_are_the_sum_of_the_rows()
 
 
+@threaded
 def test_one_stale_connection_is_no_error(
     ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -289,6 +297,7 @@ def test_one_stale_connection_is_no_error(
     assert drain.flush(PATIENCE) and Usage.objects.count() == 1 and caplog.records == []
 
 
+@threaded
 def test_a_commit_whose_answer_was_lost_is_not_counted_twice(
     ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +311,7 @@ def test_a_commit_whose_answer_was_lost_is_not_counted_twice(
     assert_rollups_are_the_sum_of_the_rows()
 
 
+@threaded
 def test_stop_without_a_database_keeps_the_entries_and_says_so(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,6 +323,7 @@ def test_stop_without_a_database_keeps_the_entries_and_says_so(
     assert len(ledger) == 1 and "CRITICAL" in [record.levelname for record in caplog.records]
 
 
+@threaded
 def test_a_table_that_is_missing_is_waited_for(ledger: Ledger, drain: Drain) -> None:
     """The gateway may be up before `migrate` is."""
     with connection.schema_editor() as editor:
@@ -329,6 +340,7 @@ def test_a_table_that_is_missing_is_waited_for(ledger: Ledger, drain: Drain) -> 
     assert_rollups_are_the_sum_of_the_rows()
 
 
+@threaded
 @pytest.mark.postgres
 def test_it_survives_the_end_of_its_connection(ledger: Ledger, drain: Drain) -> None:
     ledger.record(an_entry())

@@ -79,7 +79,7 @@ def _override(options: dict[str, Any]) -> None:
         host, _, text = options["listen"].rpartition(":")
         if not text.isdecimal():
             raise CommandError(f"--listen: {options['listen']!r} is not HOST:PORT.")
-        host, port = host.strip("[]") or "0.0.0.0", int(text)  # noqa: S104 - ":8080" asks for every address
+        host, port = host.strip("[]") or "0.0.0.0", int(text)
     address = settings.GATEWAY_ADDRESS
     address = replace(address, host=address.host if host is None else host, port=address.port if port is None else port)
     settings.GATEWAY_ADDRESS = address
