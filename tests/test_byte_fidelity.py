@@ -39,7 +39,7 @@ SPLICED_APIS = frozenset({"openai.chat", "openai.completions"})
 PASSED = frozenset({"content-type", "accept", "anthropic-version", "anthropic-beta"})
 OPERATORS = frozenset({"openai-organization", "openai-project", "x-ratelimit-limit-input-images", "etag", "expect-ct"})
 #: Replies in which an error stands in the middle of a stream that had begun with 200.
-BROKEN_STREAMS = frozenset({"openai.chat-1fa1ebdff37a", "openai.chat-c70bf58c2248"})
+BROKEN_STREAMS = frozenset({"openai.chat-1fa1ebdff37a", "openai.chat-c70bf58c2248", "openai.chat-5f5d29271438"})
 ERROR_SHAPES: dict[str, Callable[[Json], bool]] = {
     "openai": lambda body: body["error"]["type"] == "server_error" and "code" in body["error"] and "param" in body["error"],
     "anthropic": lambda body: body["type"] == "error" and body["error"]["type"] == "api_error",
