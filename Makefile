@@ -20,8 +20,8 @@ run: $(VENV)/.runtime ## Set up and serve on 127.0.0.1:8080 (ANONYMOUS=1: withou
 
 install: $(VENV)/.development ## Make .venv with everything that tests need
 
-test: install lint ## Check style and types, run all tests that need no outside server
-	$(BIN)/python -m pytest
+test: install lint ## Check style and types, run all tests that need no outside server (ARGS="-k drain")
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

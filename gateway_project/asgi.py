@@ -37,7 +37,9 @@ class Plane:
     """The data plane of this process: the gateway and the threads that feed and drain it."""
 
     def __init__(self) -> None:
-        connections = Connections(settings.GATEWAY_UPSTREAM_TRANSPORT, tuple(settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES))
+        connections = Connections(
+            settings.GATEWAY_UPSTREAM_TRANSPORT, tuple(settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES)
+        )
         self.log = Log(settings.GATEWAY_LOG_LEVEL)
         self.gateway = Gateway(connections, objects=DatabaseStore(), log=self.log, options=options())
         self.poller = Poller(self.install)

@@ -16,7 +16,7 @@ ENGINES = {
 }
 SQLITE = ENGINES["django.db.backends.sqlite3"]
 #: Write-ahead log: readers never wait for the writer. NORMAL loses nothing when a process dies, only on power loss.
-PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728"
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000"
 BUSY_SECONDS = 20
 FILE_NAME = "gateway.sqlite3"
 

@@ -27,7 +27,9 @@ class GuardedResolver(AbstractResolver):
         self.guard = guard
         self.inner = aiohttp.ThreadedResolver()
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         found = await self.inner.resolve(host, port, family)
         good = set(self.guard.select([entry["host"] for entry in found]))
         return [entry for entry in found if entry["host"] in good]

@@ -27,7 +27,14 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         self.guard = guard
         self.inner = httpcore.AnyIOBackend()
 
-    async def connect_tcp(self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: Any = None) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Any = None,
+    ) -> httpcore.AsyncNetworkStream:
         self.guard.check(host)
         for address in await self._resolve(host, port):
             try:
@@ -52,10 +59,20 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 def httpx_transport(guard: Guard, context: ssl.SSLContext, proxy: str = "") -> httpx.AsyncBaseTransport:
-    transport = httpx.AsyncHTTPTransport(verify=context, limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEPALIVE_SECONDS), proxy=proxy or None)
+    transport = httpx.AsyncHTTPTransport(
+        verify=context,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEPALIVE_SECONDS),
+        proxy=proxy or None,
+    )
     if not proxy:
         # httpx has no door for a network backend; its pool does.
-        transport._pool = httpcore.AsyncConnectionPool(ssl_context=context, max_connections=None, max_keepalive_connections=256, keepalive_expiry=KEEPALIVE_SECONDS, network_backend=GuardedBackend(guard))
+        transport._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            max_connections=None,
+            max_keepalive_connections=256,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=GuardedBackend(guard),
+        )
     return transport
 
 

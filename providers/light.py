@@ -17,7 +17,9 @@ Header = tuple[bytes, bytes]
 class LightRequest(httpx.Request):
     """``text`` is the URL as text, which engines would otherwise put together anew."""
 
-    def __init__(self, method: str, url: httpx.URL, text: str, headers: list[Header], content: bytes, connect_timeout: float) -> None:
+    def __init__(
+        self, method: str, url: httpx.URL, text: str, headers: list[Header], content: bytes, connect_timeout: float
+    ) -> None:
         self.method = method
         self.url = url
         self.text = text

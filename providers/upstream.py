@@ -121,7 +121,12 @@ class Connections:
     The kind ``demo`` always has its own, which never leaves the process.
     """
 
-    def __init__(self, engine: str = "aiohttp", allowed: Sequence[addresses.Network] = (), transports: Mapping[str, httpx.AsyncBaseTransport] | None = None) -> None:
+    def __init__(
+        self,
+        engine: str = "aiohttp",
+        allowed: Sequence[addresses.Network] = (),
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
         self._make = engines.ENGINES[engine]
         self._guard = Guard(allowed)
         self._fixed = {"demo": DemoTransport(), **(transports or {})}
@@ -158,7 +163,15 @@ class Connections:
             await transport.aclose()
 
 
-def _request(upstream: Upstream, method: str, path: str, headers: Iterable[Header], content: bytes, query: bytes, credential: Credential) -> httpx.Request:
+def _request(
+    upstream: Upstream,
+    method: str,
+    path: str,
+    headers: Iterable[Header],
+    content: bytes,
+    query: bytes,
+    credential: Credential,
+) -> httpx.Request:
     url, text, host = _url(join(upstream.base_url, path, upstream.strip_path), query)
     raw = [(b"host", host), *headers, *upstream.headers, (b"accept-encoding", b"identity")]
     if credential.header is not None:

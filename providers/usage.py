@@ -71,7 +71,13 @@ def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
     written = _int(usage, "cache_creation_input_tokens") or known.cache_write_tokens
     fresh = _int(usage, "input_tokens") or known.input_tokens - known.cache_read_tokens - known.cache_write_tokens
     thought = _int(usage.get("output_tokens_details"), "thinking_tokens", "reasoning_tokens")
-    return Usage(fresh + read + written, _int(usage, "output_tokens") or known.output_tokens, read, written, thought or known.reasoning_tokens)
+    return Usage(
+        fresh + read + written,
+        _int(usage, "output_tokens") or known.output_tokens,
+        read,
+        written,
+        thought or known.reasoning_tokens,
+    )
 
 
 def of_gemini(usage: Doc) -> Usage:

@@ -96,7 +96,19 @@ class Call:
         if target is None:
             return
         upstream = target.upstream
-        made = [StoredObject(found, self.key.tenant_id, kind, upstream.id, upstream.credentials[0].id, target.id, self.entry.route, self.model) for found, kind in new.items()]
+        made = [
+            StoredObject(
+                found,
+                self.key.tenant_id,
+                kind,
+                upstream.id,
+                upstream.credentials[0].id,
+                target.id,
+                self.entry.route,
+                self.model,
+            )
+            for found, kind in new.items()
+        ]
         await self.objects.remember(made)
 
     def elapsed_us(self) -> int:

@@ -52,7 +52,17 @@ class Options:
 class Gateway:
     """State of the data plane in one process. ``table`` is replaced whole, by whoever loads it."""
 
-    def __init__(self, connections: Connections, *, table: Table | None = None, ledger: Ledger | None = None, objects: ObjectStore | None = None, metrics: Metrics | None = None, log: Log | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        table: Table | None = None,
+        ledger: Ledger | None = None,
+        objects: ObjectStore | None = None,
+        metrics: Metrics | None = None,
+        log: Log | None = None,
+        options: Options | None = None,
+    ) -> None:
         self.connections = connections
         self.table = table or Table()
         self.ledger = ledger if ledger is not None else Ledger()
@@ -66,7 +76,14 @@ class Gateway:
         self.active = 0
         self.rng = random.Random()
 
-    async def serve(self, endpoint: Endpoint, scope: MutableMapping[str, Any], receive: Receive, send: Any, work: Callable[[Call, Client, Receive], Awaitable[None]] | None = None) -> None:
+    async def serve(
+        self,
+        endpoint: Endpoint,
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        send: Any,
+        work: Callable[[Call, Client, Receive], Awaitable[None]] | None = None,
+    ) -> None:
         """Answer one request whatever happens, and settle it: the funnel that every client endpoint passes."""
         call, client = self._begin(endpoint, scope, send)
         self.active += 1
@@ -99,7 +116,19 @@ class Gateway:
         entry.revision = table.revision
         entry.client_ip = headers.client_ip((scope.get("client") or ("",))[0], head, self.options.trusted_proxies)
         path = scope["url_route"]["kwargs"] if "url_route" in scope else {}
-        call = Call(endpoint, scope["method"], own, entry, head, scope.get("query_string", b""), path, began, NOBODY, self.objects, named=named)
+        call = Call(
+            endpoint,
+            scope["method"],
+            own,
+            entry,
+            head,
+            scope.get("query_string", b""),
+            path,
+            began,
+            NOBODY,
+            self.objects,
+            named=named,
+        )
         request_id = entry.request_id.encode()
         out = [(b"x-request-id", request_id), (b"x-gateway-revision", str(table.revision).encode())]
         if endpoint.dialect == "anthropic":
@@ -154,8 +183,14 @@ class Gateway:
         kind = content_type.partition(";")[0].strip().lower()
         is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
         if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
-            raise GatewayError("invalid_request", f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.", status=415)
-        call.body = await bodies.read(call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=hold)
+            raise GatewayError(
+                "invalid_request",
+                f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.",
+                status=415,
+            )
+        call.body = await bodies.read(
+            call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=hold
+        )
         if endpoint.dialect == "gemini":
             call.model = call.path.get("model", "")
         incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
@@ -169,7 +204,12 @@ class Gateway:
         if resolved is None:
             raise GatewayError("unknown_model", f"The model {call.model[:200]!r} does not exist.", param="model")
         if resolved.model not in call.key.allowed_models:
-            raise GatewayError("permission", f"This API key may not use the model {call.model[:200]!r}.", param="model", code="model_not_allowed")
+            raise GatewayError(
+                "permission",
+                f"This API key may not use the model {call.model[:200]!r}.",
+                param="model",
+                code="model_not_allowed",
+            )
         call.resolved, call.model = resolved, resolved.model
         call.entry.route = resolved.route.name
         return resolved
@@ -182,10 +222,14 @@ class Gateway:
         owned = await self.objects.find(call.key.tenant_id, [found for _, found in named])
         for path, found in named:
             if found not in owned:
-                raise GatewayError("not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found")
+                raise GatewayError(
+                    "not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found"
+                )
         providers = {item.provider_id for item in owned.values()}
         if len(providers) > 1:
-            raise GatewayError("invalid_request", "The request names objects of different providers.", param=named[0][0])
+            raise GatewayError(
+                "invalid_request", "The request names objects of different providers.", param=named[0][0]
+            )
         call.provider_id = providers.pop()
 
     async def try_each(self, call: Call, client: Client, targets: list[Target], table: Table) -> Held:
@@ -210,7 +254,9 @@ class Gateway:
         request = Outgoing(call, target, table)
         client.limit(upstream.first_byte_timeout, LATE)
         try:
-            reply = await self.connections.open(upstream, call.method, request.path, request.headers, request.body, request.query)
+            reply = await self.connections.open(
+                upstream, call.method, request.path, request.headers, request.body, request.query
+            )
             return await self._hold(call, client, reply, request, last)
         except asyncio.CancelledError:
             cause = client.cause()
@@ -282,4 +328,3 @@ def _route_headers(call: Call) -> list[tuple[bytes, bytes]]:
         if entry.upstream_request_id:
             found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
     return found
-

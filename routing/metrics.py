@@ -14,20 +14,38 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 WHERE = ("format", "model", "provider")
 
 REQUESTS = Counter("proxy_requests_total", "Requests, by how they ended.", (*WHERE, "status"))
-DURATION = Histogram("proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS)
-FIRST_TOKEN = Histogram("proxy_time_to_first_token_seconds", "Time from the request's head to the first byte of a streamed reply.", WHERE, buckets=SECONDS)
+DURATION = Histogram(
+    "proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS
+)
+FIRST_TOKEN = Histogram(
+    "proxy_time_to_first_token_seconds",
+    "Time from the request's head to the first byte of a streamed reply.",
+    WHERE,
+    buckets=SECONDS,
+)
 ERRORS = Counter("proxy_errors_total", "Failed requests, by kind.", (*WHERE, "error_type"))
-ACTIVE = Gauge("proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum")
-TOKENS = Counter("proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind"))
+ACTIVE = Gauge(
+    "proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum"
+)
+TOKENS = Counter(
+    "proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind")
+)
 COST = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
 ATTEMPTS = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
 REVISION = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
 WAITING = Gauge("proxy_spool_rows", "Usage rows that wait to be written.", multiprocess_mode="livesum")
-STORE_CALLS = Gauge("proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum")
+STORE_CALLS = Gauge(
+    "proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum"
+)
 STORE_SECONDS = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
 
 #: Words of the usage rows that are no error kinds of their own.
-ERROR_TYPES = {"truncated": "network", "not_found": "invalid_request", "cancelled": "cancelled", "not_implemented": "invalid_request"}
+ERROR_TYPES = {
+    "truncated": "network",
+    "not_found": "invalid_request",
+    "cancelled": "cancelled",
+    "not_implemented": "invalid_request",
+}
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 

@@ -39,7 +39,20 @@ class ErrorFirst(ReplyBroken):
 class Held:
     """A reply that has begun and of which the client has seen nothing yet."""
 
-    __slots__ = ("_decoder", "_parser", "_pending", "body", "call", "complete", "content_type", "edit", "extra_headers", "reply", "stream", "tap")
+    __slots__ = (
+        "_decoder",
+        "_parser",
+        "_pending",
+        "body",
+        "call",
+        "complete",
+        "content_type",
+        "edit",
+        "extra_headers",
+        "reply",
+        "stream",
+        "tap",
+    )
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
@@ -139,7 +152,9 @@ class Held:
         if self.tap.objects:
             await self.call.keep_objects(self.tap)
         if self.stream:
-            await client.start(self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")])
+            await client.start(
+                self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
+            )
             await self._send_events(client)
         elif self.complete:
             await client.reply(self.reply.status, headers, self.body)
@@ -175,7 +190,15 @@ class Held:
         """Tell a failure after the first byte as an event of the client's dialect."""
         call = self.call
         call.fail(error)
-        await client.send(write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id, self.tap.sequence + 1))
+        await client.send(
+            write_event(
+                call.endpoint.dialect,
+                call.endpoint.api,
+                of_upstream(error),
+                call.entry.request_id,
+                self.tap.sequence + 1,
+            )
+        )
 
     async def _send_rest(self, client: Client, headers: list[Header]) -> None:
         """A reply too large to hold, or of a type that needs no look inside."""
@@ -260,6 +283,15 @@ def _renamed(event: Event, model: bytes) -> bytes:
             start = event.raw.find(event.data)
             if start < 0:  # data on several lines: written anew on one
                 name_line = f"event: {event.type}\n".encode() if event.type else b""
-                return name_line + b"data: " + jsonbytes.replace_nested(event.data, path, model).replace(b"\n", b"") + b"\n\n"
-            return event.raw[:start] + jsonbytes.replace_nested(event.data, path, model) + event.raw[start + len(event.data) :]
+                return (
+                    name_line
+                    + b"data: "
+                    + jsonbytes.replace_nested(event.data, path, model).replace(b"\n", b"")
+                    + b"\n\n"
+                )
+            return (
+                event.raw[:start]
+                + jsonbytes.replace_nested(event.data, path, model)
+                + event.raw[start + len(event.data) :]
+            )
     return event.raw

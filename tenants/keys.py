@@ -39,7 +39,11 @@ class Names:
         self.prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
 
     def __contains__(self, name: object) -> bool:
-        return self.everything or name in self.exact or (isinstance(name, str) and bool(self.prefixes) and name.startswith(self.prefixes))
+        return (
+            self.everything
+            or name in self.exact
+            or (isinstance(name, str) and bool(self.prefixes) and name.startswith(self.prefixes))
+        )
 
 
 @dataclass(frozen=True, slots=True)

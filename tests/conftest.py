@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 
 import pytest
 
@@ -25,15 +24,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in SERVERS:
         if item.get_closest_marker(marker) and (reason := missing(marker)):
             (pytest.fail if REQUIRED else pytest.skip)(reason)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With GATEWAY_REQUIRE_ALL=1 a test that skips itself, for whatever reason, has failed."""
-    report = yield
-    if REQUIRED and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and GATEWAY_REQUIRE_ALL=1: {report.longrepr}"
-    return report

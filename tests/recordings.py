@@ -146,12 +146,10 @@ def require() -> tuple[Recording, ...]:
     """The recordings, or a skip that says why; a failure where nothing may be skipped."""
     import pytest  # the replay upstream loads this module without it
 
-    if found := load():
-        return found
-    reason = f"no recordings in {folder()} (GATEWAY_RECORDINGS)"
-    if os.environ.get("GATEWAY_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not load():
+        reason = f"no recordings in {folder()} (GATEWAY_RECORDINGS)"
+        (pytest.fail if os.environ.get("GATEWAY_REQUIRE_ALL") == "1" else pytest.skip)(reason)
+    return load()
 
 
 def of_dialect(dialect: str) -> list[Recording]:

@@ -108,7 +108,7 @@ def ask(client: Any, recording: Recording) -> Outcome:
     try:
         found = method(**arguments)
         for part in found if isinstance(found, (Iterator, openai.Stream, anthropic.Stream)) else [found]:
-            parts.append(_told(part))
+            parts.append(_told(part))  # noqa: PERF401  what came before an exception counts, too
     except Exception as error:
         return Outcome(tuple(parts), _raised(error))
     return Outcome(tuple(parts), None)
@@ -121,7 +121,7 @@ async def ask_async(client: Any, recording: Recording) -> Outcome:
         found = await method(**arguments)
         if isinstance(found, (AsyncIterator, openai.AsyncStream, anthropic.AsyncStream)):
             async for part in found:
-                parts.append(_told(part))
+                parts.append(_told(part))  # noqa: PERF401
         else:
             parts.append(_told(found))
     except Exception as error:

@@ -47,6 +47,12 @@ def test_secrets_go_into_a_file_unless_a_terminal_or_the_operator_wants_them(tmp
     assert not (tmp_path / "another" / "first-start.txt").exists()
 
 
+def test_migrate_makes_the_table_of_the_shared_cache(tmp_path: Path) -> None:
+    run(tmp_path)
+    with contextlib.closing(database(tmp_path)) as connection:
+        assert connection.execute("SELECT count(*) FROM gateway_shared_cache").fetchone()[0] == 0
+
+
 def test_json(tmp_path: Path) -> None:
     hidden = json.loads(run(tmp_path / "one", "--json"))
     assert set(hidden) == {"admin_url", "providers", "secrets_file"}

@@ -109,5 +109,7 @@ def test_same_through_the_gateway(dialect: str, mode: str, gateway: Gateway, dir
         through = asyncio.run(outcomes_async(dialect, gateway.origin, recordings))
     wrong = differences(recordings, direct, through)
     mapped = sum(mapped_status(recording) is not None for recording in recordings)
-    print(f"\n{dialect} {mode} on {gateway.server}: {len(recordings)} recordings, {mapped} of them mapped, {len(wrong)} differ")
+    print(
+        f"\n{dialect} {mode} on {gateway.server}: {len(recordings)} recordings, {mapped} of them mapped, {len(wrong)} differ"
+    )
     assert not wrong, "\n".join(wrong[:20])
