@@ -23,9 +23,10 @@ from gateway_project import __version__
 from providers.upkeep import keep_fresh
 from providers.upstream import Connections
 from routing import urls
-from routing.gateway import Gateway, Options
+from routing.gateway import Gateway
 from routing.load import Poller
 from routing.log import Log
+from routing.options import Options
 from routing.table import Table
 from tenants.drain import Drain
 from tenants.stored import DatabaseStore
@@ -40,8 +41,9 @@ class Plane:
         connections = Connections(
             settings.GATEWAY_UPSTREAM_TRANSPORT, tuple(settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES)
         )
+        self.objects = DatabaseStore()
         self.log = Log(settings.GATEWAY_LOG_LEVEL)
-        self.gateway = Gateway(connections, objects=DatabaseStore(), log=self.log, options=options())
+        self.gateway = Gateway(connections, objects=self.objects, log=self.log, options=options())
         self.poller = Poller(self.install)
         self.drain = Drain(self.gateway.ledger)
 
@@ -66,6 +68,7 @@ class Plane:
     def _stop(self) -> None:
         self.poller.stop()
         self.drain.stop(10)
+        self.objects.close()
         self.log.stop()
 
 

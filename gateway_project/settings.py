@@ -138,3 +138,4 @@ SESSION_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 globals().update(GATEWAY_ADDRESS.django())
+LOGIN_REDIRECT_URL = "admin:index"

@@ -79,7 +79,7 @@ class LeanRequest(aiohttp.ClientRequest):
         writer = StreamWriter(conn.protocol, self.loop)
         await writer.write_headers(f"{self.method} {self.url.raw_path_qs} HTTP/1.1", self.headers)
         await self.write_bytes(writer, conn)
-        self.response = self.response_class(
+        made = self.response_class(
             self.method,
             self.original_url,
             writer=None,
@@ -91,7 +91,8 @@ class LeanRequest(aiohttp.ClientRequest):
             session=self.session,
             stream_writer=writer,
         )
-        return self.response
+        self.response = made  # type: ignore[assignment]  # declared None, as aiohttp's own code leaves it
+        return made
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -121,9 +122,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self.session or self._open()
-        light = isinstance(request, LightRequest)
-        url = _yarl(request.text if light else str(request.url))
-        raw = request.raw_headers if light else request.headers.raw
+        if isinstance(request, LightRequest):
+            url, raw = _yarl(request.text), request.raw_headers
+        else:
+            url, raw = _yarl(str(request.url)), request.headers.raw
         if url.host:
             self.guard.check(url.host)
         headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in raw]

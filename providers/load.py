@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
+from providers.light import Header
 from providers.models import Credential as CredentialRow
 from providers.models import Provider
-from providers.upstream import Credential, Header, Upstream
+from providers.upstream import Credential, Upstream
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def upstream_of(provider: Provider, rows: Iterable[CredentialRow] | None = None)
             (name.lower().encode("ascii"), str(value).encode("latin-1", "replace"))
             for name, value in provider.extra_headers.items()
         ),
-        strip_path=provider.strip_path,
+        strip_path=provider.strip_path or preset.strip_path,
         connect_timeout=provider.connect_timeout,
         first_byte_timeout=provider.first_byte_timeout,
         idle_timeout=provider.idle_timeout,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
+import urllib.request
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import httpx
 
@@ -198,6 +198,6 @@ def _tls(ca_file: str) -> ssl.SSLContext:
 def environment_proxy(base_url: str) -> str:
     """The proxy that the environment names for this address, "" for none."""
     parts = urlsplit(base_url)
-    if proxy_bypass_environment(parts.netloc):
+    if urllib.request.proxy_bypass_environment(parts.netloc):  # type: ignore[attr-defined]
         return ""
-    return getproxies_environment().get(parts.scheme, "")
+    return urllib.request.getproxies_environment().get(parts.scheme, "")

@@ -31,9 +31,8 @@ def _int(source: Any, *names: str) -> int:
     if type(source) is dict:
         for name in names:
             value = source.get(name)
-            if value.__class__ is int or value.__class__ is float:
-                if value > 0:
-                    return int(value)
+            if (value.__class__ is int or value.__class__ is float) and value > 0:
+                return int(value)
     return 0
 
 

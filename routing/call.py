@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from providers.errors import ReplyBroken, UpstreamError
-from providers.upstream import Header
+from providers.light import Header
 from routing.endpoint import Endpoint
 from tenants.keys import Key
 from tenants.ledger import Entry
-from tenants.objects import ObjectStore, StoredObject
+from tenants.objects import ObjectStore, ObjectStoreError, StoredObject
 
 if TYPE_CHECKING:
     from routing.table import Resolved, Target
     from routing.tap import Tap
+
+log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4
 #: APIs that generate text, whose tokens can be estimated where the upstream tells none.
@@ -109,7 +112,11 @@ class Call:
             )
             for found, kind in new.items()
         ]
-        await self.objects.remember(made)
+        try:
+            await self.objects.remember(made)
+        except ObjectStoreError:
+            # The reply is paid for and passes; what it made cannot be named later, since nobody can prove whose it is.
+            log.error("the objects of request %s could not be kept: the store is away", self.id)
 
     def elapsed_us(self) -> int:
         return int((time.perf_counter() - self.began) * 1_000_000)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from providers.upstream import Header
+from providers.light import Header
 from routing.headers import SAFETY
 
 Message = MutableMapping[str, Any]

@@ -6,47 +6,31 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from providers.errors import TimedOut, UpstreamError
 from providers.upstream import Connections, Reply
+from routing import admission, headers, incoming, refusals
 from routing import body as bodies
-from routing import headers, incoming, objects, refusals
 from routing.call import Call
 from routing.client import Client, ClientGone, Receive
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError, error_headers, of_upstream, write_error
 from routing.log import Log
 from routing.metrics import Metrics
+from routing.options import Options
 from routing.outgoing import Outgoing
 from routing.relay import Held
-from routing.table import Resolved, Table, Target
+from routing.table import Table, Target
 from routing.warden import Warden
-from tenants import keys
 from tenants.keys import Key
-from tenants.ledger import Entry, Ledger, uuid7
+from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
+from tenants.uuid7 import uuid7
 
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499
 LATE = TimedOut("no answer from the provider in time")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Limits in bytes and seconds; who may be believed and who may look."""
-
-    max_body: int = 64 * 1024 * 1024
-    max_held: int = 1024 * 1024 * 1024
-    read_timeout: float = 60
-    send_timeout: float = 60
-    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
-    allow_anonymous: bool = False
-    metrics_token: str = ""
-    metrics_allow: tuple[IPv4Network | IPv6Network, ...] = ()
-    version: str = ""
 
 
 class Gateway:
@@ -138,12 +122,12 @@ class Gateway:
     async def answer(self, call: Call, client: Client, receive: Receive) -> None:
         """The story: key, body, model, targets, try each until one answers, relay."""
         table = self.table
-        self.admit(call, table)
+        admission.admit(call, table, self.options.allow_anonymous)
         with self.budget.hold() as hold:
             await self.read(call, receive, hold)
             client.watch(receive)
-            resolved = self.resolve(call, table)
-            await self.check_objects(call)
+            resolved = admission.resolve(call, table)
+            await admission.check_objects(call)
             await self.relay(call, client, refusals.targets(call, resolved, self.rng), table)
 
     async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
@@ -155,24 +139,6 @@ class Gateway:
         finally:
             call.count(held.tap)
             await held.reply.close()
-
-    def admit(self, call: Call, table: Table) -> None:
-        """Find whose request this is. Raises auth or permission; touches no database."""
-        plain = headers.key_of(call.headers, call.query, call.endpoint.dialect)
-        key = keys.find(table.keys, plain, table.peppers) if plain else self._anonymous(table)
-        if key is None:
-            raise GatewayError("auth", "The API key is not valid." if plain else "No API key was sent.")
-        call.key, entry = key, call.entry
-        tenant = table.tenants.get(key.tenant_id)
-        entry.key_id, entry.key, entry.key_prefix = key.id, key.name, key.prefix
-        entry.tenant_id, entry.tenant = key.tenant_id, tenant.name if tenant else ""
-        if not key.enabled or (key.expires_at and key.expires_at <= time.time()):
-            raise GatewayError("auth", "The API key has expired." if key.enabled else "The API key is disabled.")
-        if tenant is None or not tenant.enabled:
-            raise GatewayError("permission", "The tenant of this API key is disabled.")
-
-    def _anonymous(self, table: Table) -> Key | None:
-        return table.anonymous if self.options.allow_anonymous else None
 
     async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
         """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
@@ -197,40 +163,6 @@ class Gateway:
         call.entry.stream = call.stream
         call.entry.model = call.model
         incoming.read_head(call)
-
-    def resolve(self, call: Call, table: Table) -> Resolved:
-        """The route of the model that was asked for. Raises unknown_model or permission."""
-        resolved = table.find(call.model, call.key.tenant_id)
-        if resolved is None:
-            raise GatewayError("unknown_model", f"The model {call.model[:200]!r} does not exist.", param="model")
-        if resolved.model not in call.key.allowed_models:
-            raise GatewayError(
-                "permission",
-                f"This API key may not use the model {call.model[:200]!r}.",
-                param="model",
-                code="model_not_allowed",
-            )
-        call.resolved, call.model = resolved, resolved.model
-        call.entry.route = resolved.route.name
-        return resolved
-
-    async def check_objects(self, call: Call) -> None:
-        """Every upstream object that the body names must be this tenant's; they tie the call to their provider."""
-        named = objects.named(call.endpoint.api, call.doc, call.body)
-        if not named:
-            return
-        owned = await self.objects.find(call.key.tenant_id, [found for _, found in named])
-        for path, found in named:
-            if found not in owned:
-                raise GatewayError(
-                    "not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found"
-                )
-        providers = {item.provider_id for item in owned.values()}
-        if len(providers) > 1:
-            raise GatewayError(
-                "invalid_request", "The request names objects of different providers.", param=named[0][0]
-            )
-        call.provider_id = providers.pop()
 
     async def try_each(self, call: Call, client: Client, targets: list[Target], table: Table) -> Held:
         """The first target whose reply can be relayed. Raises the last one's error, in words for the client."""
@@ -296,7 +228,7 @@ class Gateway:
 
     def _unexpected(self, call: Call, error: Exception) -> GatewayError:
         if self.log is not None:
-            self.log.exception(call.entry.request_id, error)
+            self.log.fault(call.entry.request_id, error)
         return GatewayError("server_error", "The gateway failed to answer this request.", status=500)
 
     def _settle(self, call: Call, client: Client) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import parse_qsl
 
-from providers.upstream import Header
+from providers.light import Header
 from routing.errors import GatewayError
 
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})

@@ -41,7 +41,7 @@ class Log:
         if self.level <= (30 if entry.error_kind else 20):
             self.waiting.append(entry)
 
-    def exception(self, request_id: str, error: Exception) -> None:
+    def fault(self, request_id: str, error: Exception) -> None:
         """A fault of ours: its type and place, not its text, which may hold what a client sent."""
         places = [
             f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"

@@ -13,7 +13,20 @@ from django_prometheus.models import ExportModelOperationsMixin
 from providers.models import Provider
 from providers.presets import ALL_APIS
 from providers.validators import PROTECTED_HEADERS
+from routing.history import Fingerprint, Revision, RevisionCounter, Tombstone
 from tenants.models import Tenant
+
+__all__ = (
+    "Alias",
+    "Defaults",
+    "Fingerprint",
+    "Revision",
+    "RevisionCounter",
+    "Rewrite",
+    "Route",
+    "Target",
+    "Tombstone",
+)
 
 MODEL_NAME = RegexValidator(
     r"^[^\s*\x00-\x1f\x7f<>\"'`\\]{0,254}[^\s\x00-\x1f\x7f<>\"'`\\]\Z",
@@ -259,44 +272,3 @@ class Defaults(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.id = 1
         super().save(*args, **kwargs)
-
-
-class RevisionCounter(models.Model):
-    """The number of the newest revision. One row, locked until the change commits: so revisions commit in order of number."""
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
-    number = models.BigIntegerField(default=0)
-
-
-class Revision(models.Model):
-    """One change of anything that requests read: who, when, which objects. Made in the change's own transaction."""
-
-    number = models.BigIntegerField(primary_key=True, help_text="Usage rows and the header x-gateway-revision name it.")
-    created_at = models.DateTimeField(default=timezone.now, db_index=True)
-    actor = models.CharField(
-        max_length=150, blank=True, help_text="Who made the change: a user, or a management command."
-    )
-    changes = models.JSONField(
-        default=list
-    )  # [{"action", "model", "id", "name"}], the first 100; rows carry the number too
-
-    class Meta:
-        ordering = ("-number",)
-
-    def __str__(self) -> str:
-        return str(self.number)
-
-
-class Tombstone(models.Model):
-    """What a revision deleted, for those that load only what is newer than what they have."""
-
-    revision = models.BigIntegerField(db_index=True)
-    model = models.CharField(max_length=60)
-    object_id = models.BigIntegerField()
-
-
-class Fingerprint(models.Model):
-    """A one-way mark of each configured secret: a start with other secrets than the database was written with is refused."""
-
-    name = models.CharField(max_length=40, primary_key=True)
-    digest = models.CharField(max_length=64)

@@ -62,9 +62,9 @@ def _responses(doc: Doc) -> Iterator[Found]:
             yield name, found
     for n, item in enumerate(_items(doc.get("input"))):
         # A bare {"id": …} is a reference too: the type may be left out.
-        if item.get("type") == "item_reference" or (set(item) <= {"id", "type"} and item.get("type") is None):
-            if found := _text(item.get("id")):
-                yield f"input[{n}].id", found
+        bare = set(item) <= {"id", "type"} and item.get("type") is None
+        if (item.get("type") == "item_reference" or bare) and (found := _text(item.get("id"))):
+            yield f"input[{n}].id", found
         if found := _text(item.get("container_id")):
             yield f"input[{n}].container_id", found
     yield from _files(doc.get("input"), "input")

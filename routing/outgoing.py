@@ -9,10 +9,10 @@ from urllib.parse import quote
 import orjson
 
 from providers import jsonbytes, multipart
-from providers.upstream import Header
+from providers.light import Header
 from routing.call import Call
+from routing.edit import Edit
 from routing.headers import forwarded, query_without_key
-from routing.relay import Edit
 from routing.table import Rewrite, Table, Target
 
 OUR_ID = b"x-gateway-request-id"

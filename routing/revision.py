@@ -61,7 +61,7 @@ class Change:
 
 def _change() -> Change:
     """The change under way in this transaction; the first call of a transaction takes the next number."""
-    for _, call, _ in connection.run_on_commit:
+    for _, call, *_ in connection.run_on_commit:
         if isinstance(call, Change):
             return call
     if not RevisionCounter.objects.filter(pk=1).update(number=F("number") + 1):

@@ -99,13 +99,18 @@ TABLE: dict[str, dict[str, Resource]] = {
 OPERATIONS = {r"health": views.health, r"ready": views.ready, r"metrics": views.scrape}
 
 
+def row(pattern: str, view: Any, values: dict[str, str] | None = None) -> Any:
+    """A row for Channels' router, which calls ASGI applications where Django's calls views."""
+    return re_path(pattern, view, values or {})
+
+
 def _rows() -> list[Any]:
     rows: list[Any] = []
     for prefix, paths in TABLE.items():
         version = prefix.rstrip("/").rpartition("/")[2]
         for path, resource in paths.items():
-            rows.append(re_path(rf"^{prefix}{path}$", resource, {"version": version} if "action" in path else {}))
-    rows += [re_path(rf"^{path}/?$", view) for path, view in OPERATIONS.items()]
+            rows.append(row(rf"^{prefix}{path}$", resource, {"version": version} if "action" in path else {}))
+    rows += [row(rf"^{path}/?$", view) for path, view in OPERATIONS.items()]
     return rows
 
 
@@ -137,7 +142,7 @@ def suggest(path: str) -> str:
 DATA_PLANE = re.compile(
     r"/(v1|v1beta|openai|anthropic|gemini)(/|$)|/(health|ready|metrics)/?$|/(chat/completions|responses|messages|embeddings|completions|models)$"
 )
-urlpatterns = [*_rows(), re_path(r"^", views.unknown(suggest))]
+urlpatterns = [*_rows(), row(r"^", views.unknown(suggest))]
 #: The rows of the busiest paths, for those who have no time for patterns.
 HOT: dict[str, Resource] = {
     f"/v1/{path}": TABLE["v1/"][path] for path in ("chat/completions", "messages", "responses", "embeddings")

@@ -16,12 +16,14 @@ from urllib.parse import quote
 import orjson
 
 from routing import headers, metrics
+from routing.admission import admit, find_objects
 from routing.call import Call
 from routing.client import Client, Receive
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError
-from routing.gateway import Gateway, Options
+from routing.gateway import Gateway
 from routing.listing import SHAPES, models_of
+from routing.options import Options
 from routing.scrape import exposition
 from routing.table import Resolved, Route, Target
 
@@ -83,9 +85,9 @@ async def stored(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
         table = gateway.table
-        gateway.admit(call, table)
+        admit(call, table, gateway.options.allow_anonymous)
         object_id = call.path["id"]
-        found = (await gateway.objects.find(call.key.tenant_id, [object_id])).get(object_id)
+        found = (await find_objects(call, [object_id])).get(object_id)
         upstream = table.upstreams.get(found.provider_id) if found is not None and found.kind == "response" else None
         if found is None or upstream is None:
             raise GatewayError("not_found", "The response does not exist.", param="id", code="object_not_found")
@@ -110,7 +112,7 @@ async def models(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
     write_list, write_one = SHAPES[endpoint.dialect]
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
-        gateway.admit(call, gateway.table)
+        admit(call, gateway.table, gateway.options.allow_anonymous)
         found = models_of(gateway.table, call.key)
         name = call.path.get("model")
         if name is not None and name not in found:
@@ -126,7 +128,7 @@ async def unknown_action(endpoint: Endpoint, scope: Scope, receive: Receive, sen
     gateway: Gateway = scope["gateway"]
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
-        gateway.admit(call, gateway.table)
+        admit(call, gateway.table, gateway.options.allow_anonymous)
         raise GatewayError(
             "not_found",
             "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.",
@@ -216,6 +218,8 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     gateway.metrics.flush()
     metrics.REVISION.set(gateway.table.revision)
     metrics.WAITING.set(len(gateway.ledger))
+    metrics.STORE_CALLS.set(gateway.objects.calls)
+    metrics.STORE_SECONDS.set(gateway.objects.seconds)
     body, content_type = exposition(headers.find(scope["headers"], b"accept"))
     client = Client(send, options.send_timeout, [])
     await client.reply(200, [(b"content-type", content_type.encode())], body)

@@ -30,7 +30,10 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """All methods raise ObjectStoreError when the store is away."""
+    """All methods raise ObjectStoreError when the store is away. ``calls`` of it and ``seconds`` in them are counted."""
+
+    calls: int
+    seconds: float
 
     async def remember(self, objects: Sequence[StoredObject]) -> None:
         """Keep what an upstream has made; on return every worker finds it. What is kept already stays as it was."""
@@ -44,6 +47,9 @@ class ObjectStore(Protocol):
 
 class MemoryStore:
     """Objects in this process only: for tests, and for the data plane as a library."""
+
+    calls = 0
+    seconds = 0.0
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str], StoredObject] = {}

@@ -13,7 +13,8 @@ from channels.routing import URLRouter
 from providers.presets import PRESETS
 from providers.upstream import Connections, Credential, Upstream
 from routing import urls
-from routing.gateway import Gateway, Options
+from routing.gateway import Gateway
+from routing.options import Options
 from routing.table import Route, Table, Target, with_routes
 from tenants import keys
 from tenants.keys import Key, Tenant
@@ -75,7 +76,8 @@ class Plane:
         async def handle(request: httpx.Request) -> httpx.Response:
             self.requests.append(request)
             reply = answer(request)
-            return await reply if hasattr(reply, "__await__") else reply
+            made: httpx.Response = await reply if hasattr(reply, "__await__") else reply
+            return made
 
         self.gateway = Gateway(Connections(transports={"*": httpx.MockTransport(handle)}), table=made, options=options)
         self.router = URLRouter(urls.urlpatterns)

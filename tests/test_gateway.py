@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from routing.gateway import Options
+from routing.options import Options
 from routing.table import Rewrite, Target
 from tenants.keys import Key, Names, Tenant
 from tests.inprocess import KEY, OTHER_KEY, SECRET, plane, route, sse, table, upstream
