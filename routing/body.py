@@ -20,8 +20,10 @@ _DIGITS = 20
 
 
 class BodyError(GatewayError):
+    """A body that is not taken in, in words for the client."""
+
     def __init__(self, status: int, kind: str, message: str) -> None:
-        super().__init__(kind, message, status=status)
+        super().__init__(kind, message, status=status, retry_after=1 if kind == "overloaded" else 0)
 
 
 class ClientGone(Exception):
