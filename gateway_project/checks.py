@@ -94,13 +94,13 @@ def rows(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]
 
 
 def anonymous() -> list[CheckMessage]:
-    if settings.GATEWAY_ADDRESS.loopback or settings.GATEWAY_ALLOW_ANONYMOUS:
+    if settings.GATEWAY_ALLOW_ANONYMOUS:
         return []
     if not Tenant.objects.filter(anonymous=True, enabled=True).exists():
         return []
     return [
         Error(
-            f"Requests without a key are allowed, and SERVER_HOST is {settings.GATEWAY_ADDRESS.host}: everybody who reaches it could use it.",
+            f"Requests without a key are allowed, and others than this machine reach {settings.GATEWAY_ADDRESS.url}: they all could use it.",
             hint="Set GATEWAY_ALLOW_ANONYMOUS=1 if that is meant, or take the mark off the tenant.",
             id="gateway.E001",
         )

@@ -41,6 +41,11 @@ class Address:
     def loopback(self) -> bool:
         return is_loopback(self.host)
 
+    @property
+    def private(self) -> bool:
+        """Whether only this machine reaches us: a public name before a loopback address means a proxy for others."""
+        return self.loopback and is_loopback(urlsplit(self.public_url).hostname or "localhost")
+
     def django(self) -> dict[str, Any]:
         """The settings that follow."""
         hosts = [*LOOPBACK]

@@ -36,7 +36,6 @@ class MultipartError(ValueError):
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
         self.field = field
 
 
@@ -83,7 +82,12 @@ def fields(body: bytes, content_type: str, names: Collection[str]) -> dict[str, 
 
 
 def replace(body: bytes, field: Field, value: bytes) -> bytes:
-    """``body`` with ``value`` as the content of a field that ``fields`` found, in one copy."""
+    """``body`` with ``value`` as the content of a field that ``fields`` found, in one copy.
+
+    Raises ValueError for a value of several lines, which could end the part.
+    """
+    if b"\r" in value or b"\n" in value:
+        raise ValueError("the value of a form field is one line")
     return splice(body, field.start, field.end, value)
 
 

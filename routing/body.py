@@ -76,18 +76,18 @@ async def read(headers: Iterable[Header], receive: Receive, *, limit: int, timeo
     """
     decode = _declared(headers, limit)
     steps = receive().__await__()
-    waiting = None
+    message = waiting = None
     try:
         waiting = next(steps)
     except StopIteration as done:  # a small body is there already, and needs no clock, which costs more than all else
         message = done.value
         if decode is None and not message.get("more_body"):
-            body = _chunk(message, limit)
+            body = _chunk(message, 0, limit)
             budget.take(len(body))
             return body
     try:
         async with asyncio.timeout(timeout):
-            if waiting is not None:
+            if message is None:
                 message = await _rest(steps, waiting)
             return await _all(message, receive, decode, limit, budget)
     except TimeoutError:
@@ -135,12 +135,12 @@ def _too_long(limit: int) -> BodyError:
     return BodyError(413, "invalid_request", f"The body is longer than {limit} bytes.")
 
 
-def _chunk(message: Any, room: int) -> bytes:
+def _chunk(message: Any, sent: int, limit: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise ClientGone
     chunk: bytes = message.get("body", b"")
-    if len(chunk) > room:
-        raise _too_long(room)
+    if sent + len(chunk) > limit:
+        raise _too_long(limit)
     return chunk
 
 
@@ -148,7 +148,7 @@ async def _all(message: Any, receive: Receive, decode: Decoder | None, limit: in
     parts: list[bytes] = []
     sent = 0
     while True:
-        chunk = _chunk(message, limit - sent)
+        chunk = _chunk(message, sent, limit)
         sent += len(chunk)
         if decode is None:
             budget.take(len(chunk))

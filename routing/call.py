@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from providers.errors import ReplyBroken, UpstreamError
@@ -25,33 +25,37 @@ BYTES_PER_TOKEN = 4
 GENERATING = frozenset({"chat", "completions", "responses", "messages", "generate"})
 
 
-@dataclass(slots=True)
 class Call:
     """``doc`` is the parsed JSON body (or the fields of a multipart one), ``body`` the bytes as they came, ``path`` what
     the client's path held. ``began`` is a performance-counter reading."""
 
-    endpoint: Endpoint
-    method: str
-    id: str  # the entry's, as text
-    entry: Entry
-    headers: list[Header]
-    query: bytes
-    path: dict[str, str]
-    began: float
-    key: Key
-    objects: ObjectStore
-    body: bytes = b""
-    form: str = "none"  # json | multipart | none: what the body is
-    doc: dict[str, Any] = field(default_factory=dict)
-    model: str = ""
-    stream: bool = False
-    streamed_by_body: bool = False  # Gemini's generateContent with "stream": true in its body
-    resolved: Resolved | None = None
-    target: Target | None = None
-    idle: float = 300  # seconds of an upstream's silence in the middle of a reply
     active: tuple[str, str] | None = None  # under what this call counts as under way at its provider
-    named: dict[bytes, bytes] = field(default_factory=dict)  # the headers by name
-    provider_id: int = 0  # set where an object that the call names ties it to one provider
+    body = b""
+    doc: dict[str, Any]
+    form = "none"  # json | multipart | none: what the body is
+    idle = 300.0  # seconds of an upstream's silence in the middle of a reply
+    key = Key(0, "", "", 0)
+    model = ""
+    provider_id = 0  # set where an object that the call names ties it to one provider
+    resolved: Resolved | None = None
+    stream = False
+    streamed_by_body = False  # Gemini's generateContent with "stream": true in its body
+    target: Target | None = None
+
+    def __init__(
+        self, endpoint: Endpoint, entry: Entry, entry_id: str, scope: MutableMapping[str, Any], objects: ObjectStore
+    ) -> None:
+        self.began = time.perf_counter()
+        self.endpoint = endpoint
+        self.entry = entry
+        self.id = entry_id
+        self.method: str = scope["method"]
+        self.headers: list[Header] = scope["headers"]
+        self.named: dict[bytes, bytes] = dict(self.headers)
+        self.query: bytes = scope.get("query_string", b"")
+        self.path: dict[str, str] = scope["url_route"]["kwargs"] if "url_route" in scope else {}
+        self.objects = objects
+        self.doc = {}
 
     def header(self, name: bytes) -> str:
         """A request header, "" where there is none."""

@@ -26,40 +26,24 @@ class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up."""
 
-    __slots__ = (
-        "_reason",
-        "_send",
-        "_task",
-        "_time",
-        "_timeout",
-        "deadline",
-        "expired",
-        "finished",
-        "gone",
-        "headers",
-        "receive",
-        "started",
-        "status",
-        "ticked",
-        "watcher",
-    )
+    # Set only where they differ: most requests never touch most of these.
+    _reason: Exception | None = None
+    deadline = 0.0
+    expired: Exception | None = None
+    finished = False
+    gone = False
+    receive: Receive | None = None
+    started = 0.0
+    status = 0
+    ticked = False
+    watcher: asyncio.Task[None] | None = None
 
     def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
         self._send = send
         self._timeout = timeout
         self._task = asyncio.current_task()
         self._time = asyncio.get_running_loop().time
-        self._reason: Exception | None = None
-        self.deadline = 0.0
-        self.expired: Exception | None = None
-        self.receive: Receive | None = None
-        self.watcher: asyncio.Task[None] | None = None
         self.headers = headers
-        self.started = 0.0
-        self.status = 0
-        self.ticked = False
-        self.gone = False
-        self.finished = False
 
     def limit(self, seconds: float, reason: Exception) -> None:
         """From now on this request waits at most so long, until the next ``limit``; 0 lifts it."""

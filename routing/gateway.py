@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -90,31 +89,15 @@ class Gateway:
             self._settle(call, client)
 
     def _begin(self, endpoint: Endpoint, scope: MutableMapping[str, Any], send: Any) -> tuple[Call, Client]:
-        began = time.perf_counter()
-        table = self.table
-        head = scope["headers"]
-        entry = Entry(id=uuid7(), dialect=endpoint.dialect, endpoint=endpoint.name)
-        named = dict(head)
-        own = str(entry.id)
-        entry.request_id = headers.request_id_of(named.get(b"x-request-id"), own)
-        entry.revision = table.revision
-        entry.client_ip = headers.client_ip((scope.get("client") or ("",))[0], head, self.options.trusted_proxies)
-        path = scope["url_route"]["kwargs"] if "url_route" in scope else {}
-        call = Call(
-            endpoint,
-            scope["method"],
-            own,
-            entry,
-            head,
-            scope.get("query_string", b""),
-            path,
-            began,
-            NOBODY,
-            self.objects,
-            named=named,
-        )
+        entry = Entry(uuid7())
+        call = Call(endpoint, entry, str(entry.id), scope, self.objects)
+        entry.dialect, entry.endpoint = endpoint.dialect, endpoint.name
+        entry.request_id = headers.request_id_of(call.named.get(b"x-request-id"), call.id)
+        entry.revision = self.table.revision
+        peer = (scope.get("client") or ("",))[0]
+        entry.client_ip = headers.client_ip(peer, call.headers, self.options.trusted_proxies)
         request_id = entry.request_id.encode()
-        out = [(b"x-request-id", request_id), (b"x-gateway-revision", str(table.revision).encode())]
+        out = [(b"x-request-id", request_id), (b"x-gateway-revision", b"%d" % entry.revision)]
         if endpoint.dialect == "anthropic":
             out.append((b"request-id", request_id))
         return call, Client(send, self.options.send_timeout, out)

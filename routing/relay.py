@@ -39,20 +39,10 @@ class ErrorFirst(ReplyBroken):
 class Held:
     """A reply that has begun and of which the client has seen nothing yet."""
 
-    __slots__ = (
-        "_decoder",
-        "_parser",
-        "_pending",
-        "body",
-        "call",
-        "complete",
-        "content_type",
-        "edit",
-        "extra_headers",
-        "reply",
-        "stream",
-        "tap",
-    )
+    body = b""
+    complete = False
+    _decoder: Decoder | None = None
+    _parser = NO_PARSER
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
@@ -60,13 +50,13 @@ class Held:
         self.reply = reply
         self.edit = edit
         self.tap = Tap(call.endpoint.api)
-        self.stream = self.content_type.startswith(STREAM_TYPES)
-        self.body = b""
-        self.complete = False
         self.extra_headers: list[Header] = []
-        self._decoder = _decoder(reply.header(b"content-encoding")) if b"content-encoding" in reply.headers else None
-        self._parser = Parser() if self.stream else NO_PARSER
         self._pending: list[Event] = []
+        self.stream = self.content_type.startswith(STREAM_TYPES)
+        if self.stream:
+            self._parser = Parser()
+        if b"content-encoding" in reply.headers:
+            self._decoder = _decoder(reply.header(b"content-encoding"))
 
     async def wait(self, client: Client, idle: float) -> None:
         """Read until it is sure that this reply can be answered with. Raises UpstreamError while another target can try.

@@ -23,29 +23,16 @@ class Tap:
     ``characters`` counts generated text, for an estimate where the upstream never tells usage.
     """
 
-    __slots__ = (
-        "_open",
-        "_read",
-        "api",
-        "characters",
-        "complete",
-        "failed",
-        "model",
-        "objects",
-        "response_id",
-        "sequence",
-        "usage",
-    )
+    characters = 0
+    complete = False
+    failed = False
+    model = ""
+    response_id = ""
+    sequence = 0
+    usage: Usage | None = None
 
     def __init__(self, api: str) -> None:
         self.api = api
-        self.usage: Usage | None = None
-        self.complete = False
-        self.failed = False
-        self.response_id = ""
-        self.model = ""
-        self.characters = 0
-        self.sequence = 0
         self.objects: dict[str, str] = {}
         self._open: set[int] = set()
         self._read = EVENTS.get(api, _other)

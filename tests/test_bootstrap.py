@@ -149,6 +149,7 @@ def test_anonymous_off_loopback_needs_a_word(settings: Any) -> None:
     from gateway_project.public import Address
 
     settings.GATEWAY_ADDRESS = Address("", "0.0.0.0", 8080)
+    settings.GATEWAY_ALLOW_ANONYMOUS = False
     with pytest.raises(CommandError, match="GATEWAY_ALLOW_ANONYMOUS=1"):
         call_command("bootstrap", anonymous=True)
     settings.GATEWAY_ALLOW_ANONYMOUS = True

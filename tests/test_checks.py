@@ -63,7 +63,7 @@ def test_anonymous_requests_are_an_error_off_loopback(settings: Any) -> None:
     databases = {"databases": ["default"]}
     tenant = Tenant.objects.create(name="open", anonymous=True)
     assert set(found(**databases)) == {"gateway.W010"}
-    settings.GATEWAY_ADDRESS = Address("https://gw.example", "0.0.0.0", 8080)
+    settings.GATEWAY_ALLOW_ANONYMOUS = False
     assert set(found(**databases)) == {"gateway.W010", "gateway.E001"}
     settings.GATEWAY_ALLOW_ANONYMOUS = True
     assert set(found(**databases)) == {"gateway.W010"}

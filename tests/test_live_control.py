@@ -51,7 +51,9 @@ def upstream() -> Iterator[Upstream]:
 def data(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Path:
     made = tmp_path_factory.mktemp("control") / "data"
     live.prepare(made, config(upstream))
-    code = f"from django.contrib.auth import get_user_model as u; u().objects.create_superuser('boss', '', '{PASSWORD}')"
+    code = (
+        f"from django.contrib.auth import get_user_model as u; u().objects.create_superuser('boss', '', '{PASSWORD}')"
+    )
     manage(made, "shell", "-c", code)
     return made
 
@@ -79,13 +81,17 @@ def test_a_change_by_another_process_is_in_force_without_a_restart(data: Path) -
         wait_until(lambda: ask(gateway, KEY + "-2").status_code == 401, "the revoked key is refused")
         print(f"\nrevoked key refused {time.monotonic() - revoked:.2f} s after the change was committed")
         apply(data, routes=[{"model": "brand-new", "targets": [{"provider": "demo", "model": "demo"}]}])
-        wait_until(lambda: ask(gateway, body={**CHAT, "model": "brand-new"}).status_code == 200, "the new route answers")
+        wait_until(
+            lambda: ask(gateway, body={**CHAT, "model": "brand-new"}).status_code == 200, "the new route answers"
+        )
         apply(data, tenants=[{"name": TENANT, "keys": [{"name": "second", "enabled": True}]}])
         wait_until(lambda: ask(gateway, KEY + "-2").status_code == 200, "the key is back")
 
 
 def _total(text: str) -> float:
-    return sum(float(value) for value in re.findall(r'(?m)^proxy_requests_total\{[^}]*status="200"[^}]*\} (\S+)$', text))
+    return sum(
+        float(value) for value in re.findall(r'(?m)^proxy_requests_total\{[^}]*status="200"[^}]*\} (\S+)$', text)
+    )
 
 
 def test_metrics_sum_over_workers_and_need_a_token_from_elsewhere(data: Path) -> None:
@@ -135,7 +141,11 @@ def test_no_secret_and_no_body_leaks(data: Path) -> None:
             ask(gateway, body={**CHAT, "model": "dead"}),
             ask(gateway, body={**CHAT, "stream": "no", "x": BODY}),
             ask(gateway, body={**CHAT, "model": "rec-nothing"}),
-            httpx.post(f"{gateway.origin}/v1/messages", content=f'{{"x": "{BODY}", ', headers={"x-api-key": KEY, "content-type": "application/json"}),
+            httpx.post(
+                f"{gateway.origin}/v1/messages",
+                content=f'{{"x": "{BODY}", ',
+                headers={"x-api-key": KEY, "content-type": "application/json"},
+            ),
             httpx.get(f"{gateway.origin}/v1beta/models?key={KEY}"),
             httpx.get(f"{gateway.origin}/v1/chat/completions?key={KEY}"),
         ]

@@ -48,6 +48,18 @@ def test_anonymous_requests_off_loopback(installation: Installation) -> None:
     assert "gateway.E001" in refusal(installation.data, "--host", "0.0.0.0")
 
 
+def test_anonymous_requests_on_loopback(installation: Installation) -> None:
+    """As `make run ANONYMOUS=1` sets it up: no key is needed, a wrong one is still refused."""
+    with contextlib.closing(database(installation.data, "rw")) as connection, connection:
+        connection.execute("UPDATE tenants_tenant SET anonymous = 1")
+    with serving(installation) as (_, gateway):
+        for headers, status in (({}, 200), ({"authorization": "Bearer gw-wrong"}, 401)):
+            wire = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=LIMIT)
+            wire.request("GET", "/v1/models", headers=headers)
+            assert wire.getresponse().status == status
+            wire.close()
+
+
 def test_a_bad_config_file(installation: Installation, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text("version: 1\nroutes: 5\n")

@@ -144,6 +144,30 @@ def test_printed_address(address: Address, printed: str) -> None:
     assert address.url == printed
 
 
+@pytest.mark.parametrize(
+    ("url", "host", "private"),
+    [
+        ("", "127.0.0.1", True),
+        ("http://localhost:8080", "127.0.0.1", True),
+        ("https://gw.example", "127.0.0.1", False),  # a proxy lets others in
+        ("", "0.0.0.0", False),
+        ("http://localhost:8080", "0.0.0.0", False),
+    ],
+)
+def test_who_may_come_without_a_key_unless_the_operator_says_more(
+    tmp_path: Path, url: str, host: str, private: bool
+) -> None:
+    assert Address(url, host, 8080).private is private
+    code = "from django.conf import settings; print(settings.GATEWAY_ALLOW_ANONYMOUS)"
+    told = [
+        manage(
+            tmp_path, "shell", "-v0", "-c", code, GATEWAY_PUBLIC_URL=url, SERVER_HOST=host, GATEWAY_ALLOW_ANONYMOUS=flag
+        ).stdout
+        for flag in ("", "1")
+    ]
+    assert told == [f"{private}\n", "True\n"]
+
+
 def test_loopback() -> None:
     assert all(is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "localhost", "::1", "[::1]"))
     assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "gateway.example", ""))

@@ -83,6 +83,7 @@ def _override(options: dict[str, Any]) -> None:
     address = settings.GATEWAY_ADDRESS
     address = replace(address, host=address.host if host is None else host, port=address.port if port is None else port)
     settings.GATEWAY_ADDRESS = address
+    settings.GATEWAY_ALLOW_ANONYMOUS = settings.GATEWAY_ANONYMOUS_ANYWHERE or address.private
     settings.GATEWAY_SERVER = options["server"]
     for name, value in address.django().items():
         setattr(settings, name, value)

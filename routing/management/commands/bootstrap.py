@@ -36,9 +36,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="say what was made as JSON")
 
     def handle(self, **options: Any) -> None:
-        if options["anonymous"] and not (settings.GATEWAY_ADDRESS.loopback or settings.GATEWAY_ALLOW_ANONYMOUS):
+        if options["anonymous"] and not settings.GATEWAY_ALLOW_ANONYMOUS:
             raise CommandError(
-                f"SERVER_HOST is {settings.GATEWAY_ADDRESS.host}: anonymous requests need GATEWAY_ALLOW_ANONYMOUS=1 there."
+                f"{settings.GATEWAY_ADDRESS.url} is not for this machine alone: anonymous requests need GATEWAY_ALLOW_ANONYMOUS=1 there."
             )
         token = revision.actor.set(lambda: "bootstrap")
         try:
