@@ -9,7 +9,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from gateway_project.environment import Refused
+
+    try:
+        execute_from_command_line(sys.argv)
+    except Refused as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def upstream_of(provider: Provider, rows: Iterable[CredentialRow] | None = None)
         credentials=credentials or (Credential(0, None),),
         headers=tuple(
             (name.lower().encode("ascii"), str(value).encode("latin-1", "replace"))
-            for name, value in provider.extra_headers.items()
+            for name, value in dict(provider.extra_headers or {}).items()
         ),
         strip_path=provider.strip_path or preset.strip_path,
         connect_timeout=provider.connect_timeout,

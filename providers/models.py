@@ -156,7 +156,11 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
                 credential.delete()
             return
         credential = self.credentials.filter(name="default").first() or Credential(provider=self, name="default")
-        if credential.secret != plain:
+        try:
+            known = credential.secret
+        except ValueError:  # sealed with a key that is no longer there: replaced all the same
+            known = ""
+        if known != plain:
             credential.secret = plain
             credential.save()
 

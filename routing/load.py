@@ -73,10 +73,11 @@ class Loader:
 
     def refresh(self) -> Table:
         """The newest table; the same object if nothing changed. Raises the database's errors."""
+        # Outside a transaction, which would take SQLite's write lock at every look.
+        if self.table.loaded_at and _number() == self.table.revision:
+            return self.table
         with transaction.atomic():
-            number = models.RevisionCounter.objects.values_list("number", flat=True).filter(pk=1).first() or 0
-            if number == self.table.revision and self.table.loaded_at:
-                return self.table
+            number = _number()
             changed = self._load(self.table.revision if self.table.loaded_at else -1)
         self.table = self._build(number, changed)
         return self.table
@@ -187,6 +188,10 @@ class Loader:
     def _anonymous(self) -> Key | None:
         row: TenantRow | None = next((row for row in self.rows["tenants.tenant"].values() if row.anonymous), None)
         return Key(0, "anonymous", "", row.id) if row is not None else None
+
+
+def _number() -> int:
+    return models.RevisionCounter.objects.values_list("number", flat=True).filter(pk=1).first() or 0
 
 
 def _value(row: models.Rewrite) -> bytes:

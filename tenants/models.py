@@ -67,6 +67,9 @@ class Tenant(ExportModelOperationsMixin("tenant"), models.Model):  # type: ignor
     def clean(self) -> None:
         if self.pk and Tenant.objects.filter(pk=self.pk).exclude(name=self.name).exists():
             raise ValidationError({"name": "The name cannot be changed: usage rows and metrics refer to it."})
+        if self.anonymous and not settings.GATEWAY_ALLOW_ANONYMOUS:
+            message = "This server listens off loopback: anonymous requests need GATEWAY_ALLOW_ANONYMOUS=1."
+            raise ValidationError({"anonymous": message})
 
 
 class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: ignore[misc]

@@ -135,6 +135,25 @@ def active(gateway: Gateway) -> float:
     return sum(map(float, found))
 
 
+@pytest.mark.parametrize("gateway", ["uvicorn"], indirect=True)
+def test_leaving_in_the_middle_of_a_body(gateway: Gateway) -> None:
+    """Not on daphne, which calls no application before it has the whole body."""
+    prefix, count = f"upload-{gateway.server}-", 100
+
+    async def upload(number: int) -> None:
+        async with Wire.open(gateway.port) as wire:
+            await wire.send("POST", PATH, {**HEADERS, "x-request-id": f"{prefix}{number}"}, b'{"model":', length=MIB)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*map(upload, range(count)))
+
+    files = gateway.open_files()
+    asyncio.run(all_of_them())
+    rows = gateway.wait_rows(prefix, count).values()
+    assert Counter(row["error_kind"] for row in rows) == {"cancelled": count}
+    wait_until(lambda: gateway.open_files() <= files + 5, "the connections are closed")
+
+
 @pytest.mark.parametrize("fault", ["cut", "broken"])
 def test_an_upstream_that_leaves_is_told(fault: str, gateway: Gateway) -> None:
     model = f"fault-{fault}-{gateway.server}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from typing import Any
 
 import httpx
@@ -275,8 +276,6 @@ def test_a_value_of_several_lines_is_not_written(value: bytes) -> None:
 
 def test_large_files_are_not_copied() -> None:
     """Many times the file's size would be needed otherwise; only the splice makes one copy."""
-    import tracemalloc
-
     content = bytes(8 << 20)
     body: Any = form(file(content), MODEL)
     tracemalloc.start()
