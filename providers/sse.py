@@ -92,7 +92,7 @@ class Parser:
 
     def _read(self, text: bytes) -> tuple[list[Event], int]:
         """The events in ``text``, which begins where one does, and how many bytes they take."""
-        if self._mark(text):
+        if not self._begun:
             return self._lines(text)
         if b"\r" not in text:
             return self._split(text, b"\n")
@@ -114,7 +114,6 @@ class Parser:
                 events.append(Event(part[7:cut].decode("utf-8", "replace"), part[cut + len(newline) + 6 :], raw))
             else:
                 events += self._lines(raw, last=True)[0]
-        self._begun = self._begun or bool(parts)
         return events, len(text) - len(rest)
 
     def _lines(self, text: bytes, last: bool = False) -> tuple[list[Event], int]:

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4
-#: APIs that generate text, whose tokens can be estimated where the upstream tells none.
+#: Endpoints whose replies tell usage that was counted before, or count tokens without using any.
+UNMETERED = frozenset(
+    {
+        "responses.get",
+        "responses.delete",
+        "responses.cancel",
+        "responses.input_items",
+        "responses.input_tokens",
+        "messages.count_tokens",
+        "generate.count_tokens",
+    }
+)
+#: Endpoints that generate text, whose tokens can be estimated where the upstream tells none.
 GENERATING = frozenset({"chat", "completions", "responses", "messages", "generate"})
 
 
@@ -79,6 +91,8 @@ class Call:
 
     def count(self, tap: Tap) -> None:
         """Take over what the reply told of itself; estimate tokens where it told none of its usage."""
+        if self.endpoint.name in UNMETERED:
+            return
         entry = self.entry
         entry.upstream_response_id = tap.response_id
         if tap.failed and not entry.error_kind:
@@ -88,13 +102,19 @@ class Call:
             entry.input_tokens, entry.output_tokens = usage.input_tokens, usage.output_tokens
             entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read_tokens, usage.cache_write_tokens
             entry.reasoning_tokens = usage.reasoning_tokens
-        if self.endpoint.api in GENERATING and entry.stream and not tap.complete:
-            # Cut short: what was generated so far counts, however little of it the upstream has told.
-            seen = -(-tap.characters // BYTES_PER_TOKEN)
-            if seen > entry.output_tokens or tap.usage is None:
-                entry.estimated = True
-                entry.output_tokens = max(entry.output_tokens, seen)
-                entry.input_tokens = entry.input_tokens or -(-len(self.body) // BYTES_PER_TOKEN)
+        cut_short = entry.stream and not tap.complete
+        if self.endpoint.name in GENERATING and (cut_short or (tap.usage is None and tap.complete)):
+            self._estimate(tap)
+
+    def _estimate(self, tap: Tap) -> None:
+        """What was generated counts, however little of it the upstream has told: a stream that was cut short, and a
+        reply of a vendor that tells no usage, which is not for free."""
+        entry = self.entry
+        seen = -(-tap.characters // BYTES_PER_TOKEN)
+        if seen > entry.output_tokens or tap.usage is None:
+            entry.estimated = True
+            entry.output_tokens = max(entry.output_tokens, seen)
+            entry.input_tokens = entry.input_tokens or -(-len(self.body) // BYTES_PER_TOKEN)
 
     async def keep_objects(self, tap: Tap) -> None:
         """Commit whose the objects are that this reply has made, before the client can name them."""

@@ -8,15 +8,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from providers.light import Header
+from routing.body import ClientGone
 from routing.headers import SAFETY
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
-
-
-class ClientGone(Exception):
-    """The client hung up, or reads so slowly that it counts as gone."""
 
 
 STUCK = ClientGone("the client does not read")

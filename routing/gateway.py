@@ -11,8 +11,9 @@ from providers.errors import TimedOut, UpstreamError
 from providers.upstream import Connections, Reply
 from routing import admission, headers, incoming, refusals
 from routing import body as bodies
+from routing.body import ClientGone
 from routing.call import Call
-from routing.client import Client, ClientGone, Receive
+from routing.client import Client, Receive
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError, error_headers, of_upstream, write_error
 from routing.log import Log

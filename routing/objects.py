@@ -8,12 +8,36 @@ references, Gemini's ``cachedContent`` and Files API.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 Doc = dict[str, Any]
 Found = tuple[str, str]  # (path of the field, id)
 GEMINI_FILE = re.compile(r"(?:^|generativelanguage\.googleapis\.com/v\w+/)(files/[^/?#]+)")
+
+#: Fields that hold the id of an object, or a list of them, wherever in a body they stand.
+ID_FIELDS = frozenset(
+    {"file_id", "container_id", "previous_response_id", "cachedContent", "cached_content", "ragCorpus", "rag_corpus"}
+)
+LIST_FIELDS = frozenset({"file_ids", "vector_store_ids", "fileSearchStoreNames", "file_search_store_names"})
+#: Fields that hold an id or an object with one.
+OBJECT_FIELDS = frozenset({"conversation", "container", "audio"})
+URI_FIELDS = frozenset({"fileUri", "file_uri"})
+#: What lies below these is the client's own data or a schema, whatever its fields are called.
+OPAQUE = frozenset({"parameters", "input_schema", "arguments", "args", "schema", "json_schema", "metadata", "response"})
+TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+#: No body names an object without one of these words, unless it hides it behind an escape.
+WORDS = re.compile(
+    rb'_id|"id"|"audio"|"container"|"conversation"|cached_?[Cc]ontent|file_?[Uu]ri|[Ss]tore_?[Nn]ames|rag_?[Cc]orpus|\\u00'
+)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _id_of(value: Any) -> str:
+    return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, dict) else ""
 
 
 def _items(value: Any) -> Iterator[Doc]:
@@ -21,104 +45,50 @@ def _items(value: Any) -> Iterator[Doc]:
         yield from (item for item in value if isinstance(item, dict))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _files(value: Any, path: str) -> Iterator[Found]:
-    """Every ``file_id`` and ``file_ids`` below ``value``."""
-    stack: list[tuple[Any, str]] = [(value, path)]
-    while stack:
-        node, here = stack.pop()
-        if isinstance(node, list):
-            stack.extend((item, f"{here}[{n}]") for n, item in enumerate(node) if isinstance(item, dict | list))
-        elif isinstance(node, dict):
-            if file_id := _text(node.get("file_id")):
-                yield f"{here}.file_id", file_id
-            if isinstance(node.get("file_ids"), list):
-                yield from ((f"{here}.file_ids[{n}]", _text(v)) for n, v in enumerate(node["file_ids"]) if _text(v))
-            stack.extend((item, f"{here}.{name}") for name, item in node.items() if isinstance(item, dict | list))
-
-
-def _tools(doc: Doc) -> Iterator[Found]:
-    for n, tool in enumerate(_items(doc.get("tools"))):
-        stores = tool.get("vector_store_ids")
-        if isinstance(stores, list):
-            yield from ((f"tools[{n}].vector_store_ids[{m}]", _text(v)) for m, v in enumerate(stores) if _text(v))
-        container = tool.get("container")
-        if isinstance(container, str):
-            yield f"tools[{n}].container", container
-        elif isinstance(container, dict):
-            yield from _files(container, f"tools[{n}].container")
-
-
-def _id_of(value: Any) -> str:
-    return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, dict) else ""
-
-
-def _responses(doc: Doc) -> Iterator[Found]:
-    for name in ("previous_response_id", "conversation"):
-        if found := _id_of(doc.get(name)):
-            yield name, found
-    for n, item in enumerate(_items(doc.get("input"))):
-        # A bare {"id": …} is a reference too: the type may be left out.
-        bare = set(item) <= {"id", "type"} and item.get("type") is None
-        if (item.get("type") == "item_reference" or bare) and (found := _text(item.get("id"))):
-            yield f"input[{n}].id", found
-        if found := _text(item.get("container_id")):
-            yield f"input[{n}].container_id", found
-    yield from _files(doc.get("input"), "input")
-    yield from _tools(doc)
-
-
-def _chat(doc: Doc) -> Iterator[Found]:
-    for n, message in enumerate(_items(doc.get("messages"))):
-        if found := _id_of(message.get("audio")):
-            yield f"messages[{n}].audio.id", found
-        yield from _files(message.get("content"), f"messages[{n}].content")
-    yield from _tools(doc)
-
-
-def _messages(doc: Doc) -> Iterator[Found]:
-    if found := _id_of(doc.get("container")):
-        yield "container", found
-    yield from _files(doc.get("messages"), "messages")
-    yield from _files(doc.get("system"), "system")
-
-
-def _generate(doc: Doc) -> Iterator[Found]:
-    for name in ("cachedContent", "cached_content"):
-        if found := _text(doc.get(name)):
-            yield name, found
-    inner = doc.get("generateContentRequest")
-    if isinstance(inner, dict):
-        yield from _generate(inner)
-    for n, content in enumerate(_items(doc.get("contents"))):
-        for m, part in enumerate(_items(content.get("parts"))):
-            data = part.get("fileData") or part.get("file_data")
-            uri = _text(data.get("fileUri") or data.get("file_uri")) if isinstance(data, dict) else ""
-            if match := GEMINI_FILE.search(uri):
-                yield f"contents[{n}].parts[{m}].fileData.fileUri", match[1]
-
-
-NAMED: dict[str, Callable[[Doc], Iterator[Found]]] = {
-    "responses": _responses,
-    "chat": _chat,
-    "messages": _messages,
-    "generate": _generate,
-}
-
-
-#: No body names an object without one of these words, unless it hides it behind an escape.
-WORDS = re.compile(rb'_id|"id"|"audio"|"container"|"conversation"|cached_?[Cc]ontent|file_?[Dd]ata|\\u00')
-
-
 def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
     if WORDS.search(body) is None:
         return []
-    find = NAMED.get(api)
-    return list(find(doc)) if find is not None else list(_files(doc, "body")) if api in ("images", "audio") else []
+    found: list[Found] = []
+    stack: list[tuple[Any, str]] = [(doc, "")]
+    while stack:
+        node, path = stack.pop()
+        if isinstance(node, dict):
+            found += _in_object(node, path)
+            tool_use = node.get("type") in TOOL_USES
+            hidden = OPAQUE | {"input"} if tool_use else OPAQUE
+            stack += [(value, f"{path}.{name}") for name, value in node.items() if name not in hidden and _deep(value)]
+        else:
+            stack += [(value, f"{path}[{n}]") for n, value in enumerate(node) if _deep(value)]
+    if api == "responses":
+        found += _references(doc)
+    return [(path.lstrip("."), object_id) for path, object_id in found]
+
+
+def _deep(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _in_object(node: Doc, path: str) -> Iterator[Found]:
+    for name, value in node.items():
+        if name in ID_FIELDS and _text(value):
+            yield f"{path}.{name}", value
+        elif name in LIST_FIELDS and isinstance(value, list):
+            yield from ((f"{path}.{name}[{n}]", item) for n, item in enumerate(value) if _text(item))
+        elif name in OBJECT_FIELDS and (object_id := _id_of(value)):
+            yield f"{path}.{name}", object_id
+        elif name in URI_FIELDS and (match := GEMINI_FILE.search(_text(value))):
+            yield f"{path}.{name}", match[1]
+        elif name == "skill_id" and node.get("type") == "custom" and _text(value):
+            yield f"{path}.{name}", value
+
+
+def _references(doc: Doc) -> Iterator[Found]:
+    """Items of a Responses input that stand for ones that the upstream keeps; a bare ``{"id": …}`` needs no type."""
+    for n, item in enumerate(_items(doc.get("input"))):
+        bare = set(item) <= {"id", "type"} and item.get("type") is None
+        if (item.get("type") == "item_reference" or bare) and _text(item.get("id")):
+            yield f"input[{n}].id", item["id"]
 
 
 def made(api: str, doc: Doc) -> Iterator[tuple[str, str]]:

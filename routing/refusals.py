@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 
 from providers.upstream import Reply
 from routing.call import Call
@@ -14,6 +15,7 @@ from routing.table import Resolved, Target, in_order
 
 #: The provider's trouble or the operator's, not the client's: another target may do better.
 TRY_NEXT = frozenset({401, 402, 403, 408, 429})
+SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 MAX_ERROR_BODY = 1024 * 1024
 
 
@@ -107,10 +109,8 @@ def _upstream(call: Call):  # type: ignore[no-untyped-def]
 
 def _retry_after(reply: Reply) -> float:
     """Seconds that the upstream asks to wait, at most 60; 0 if it does not say, or says it as a date."""
-    try:
-        return min(max(float(reply.header(b"retry-after") or 0), 0), 60)
-    except ValueError:
-        return 0
+    text = reply.header(b"retry-after").strip()
+    return min(float(text), 60) if SECONDS.fullmatch(text) else 0
 
 
 def upstream_request_id(reply: Reply) -> str:

@@ -14,8 +14,9 @@ from providers.errors import ReplyBroken, TimedOut, UpstreamError
 from providers.light import Header
 from providers.sse import Event, EventTooLong, Parser
 from providers.upstream import Reply
+from routing.body import ClientGone
 from routing.call import Call
-from routing.client import Client, ClientGone
+from routing.client import Client
 from routing.edit import Edit
 from routing.encodings import Decoder, EncodingError, decoder
 from routing.errors import of_upstream, write_event

@@ -14,7 +14,7 @@ from routing.objects import made, made_by_item
 
 Doc = dict[str, Any]
 TAIL_USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\})')
-CHARACTERS_PER_TOKEN = 4
+TEXTS = frozenset({"content", "text", "arguments", "reasoning_content", "thinking", "partial_json"})
 
 
 class Tap:
@@ -65,6 +65,8 @@ class Tap:
             self.model = _text(doc.get("model") or doc.get("modelVersion"))
             self.objects.update((found, kind) for kind, found in made(self.api, doc))
             self.failed = isinstance(doc.get("error"), dict) and "output" not in doc
+            if self.usage is None:
+                self.characters = _written(doc)
 
     def tail(self, data: bytes) -> None:
         """Read the end of a reply that was too large to parse."""
@@ -75,6 +77,20 @@ class Tap:
 
 def _text(value: Any) -> str:
     return value[:255] if isinstance(value, str) else ""
+
+
+def _written(doc: Doc) -> int:
+    """The length of all texts in a whole reply, for an estimate."""
+    count = 0
+    stack: list[Any] = [doc]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            count += sum(len(value) for name, value in node.items() if name in TEXTS and isinstance(value, str))
+            stack += node.values()
+        elif isinstance(node, list):
+            stack += node
+    return count
 
 
 def _head(tap: Tap, doc: Doc) -> None:

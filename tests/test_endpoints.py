@@ -33,6 +33,9 @@ NAMED: dict[str, list[dict[str, Any]]] = {
         {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "obj-1"}]}]},
         {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "obj-1"}]}]},
         {"tools": [{"type": "file_search", "vector_store_ids": ["obj-1"]}]},
+        {"tools": [{"type": "image_generation", "input_image_mask": {"file_id": "obj-1"}}]},
+        {"tools": [{"type": "shell", "environment": {"type": "container_reference", "container_id": "obj-1"}}]},
+        {"prompt": {"id": "pmpt_1", "variables": {"x": {"type": "input_file", "file_id": "obj-1"}}}},
         {"tools": [{"type": "code_interpreter", "container": "obj-1"}]},
         {"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["obj-1"]}}]},
         {"input": [{"type": "code_interpreter_call", "id": "ci", "container_id": "obj-1"}]},
@@ -40,6 +43,7 @@ NAMED: dict[str, list[dict[str, Any]]] = {
     "messages": [
         {"container": "obj-1", "messages": []},
         {"container": {"id": "obj-1"}, "messages": []},
+        {"container": {"skills": [{"type": "custom", "skill_id": "obj-1", "version": "1"}]}, "messages": []},
         {
             "messages": [
                 {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "obj-1"}}]}
@@ -49,6 +53,10 @@ NAMED: dict[str, list[dict[str, Any]]] = {
     ],
     "generate": [
         {"cachedContent": "obj-1"},
+        {"tools": [{"fileSearch": {"fileSearchStoreNames": ["obj-1"]}}]},
+        {"tools": [{"retrieval": {"vertexRagStore": {"ragResources": [{"ragCorpus": "obj-1"}]}}}]},
+        {"systemInstruction": {"parts": [{"fileData": {"fileUri": "files/obj-1"}}]}},
+        {"contents": {"parts": [{"functionResponse": {"parts": [{"fileData": {"fileUri": "files/obj-1"}}]}}]}},
         {
             "contents": [
                 {"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/obj-1"}}]}
@@ -176,3 +184,26 @@ async def test_a_good_request_leaves_one_row(method: str, path: str, endpoint: E
         assert row.tenant == "acme"
         for name in ("x-request-id", "x-content-type-options", "content-security-policy"):
             assert name in reply.headers
+
+
+async def test_the_clients_own_data_may_hold_any_field() -> None:
+    """A tool's schema, arguments and results are not references, whatever their fields are called."""
+    schema = {"type": "object", "properties": {"file_id": {"type": "string"}}, "default": {"file_id": "mine"}}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/chat/completions", {"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}),
+        (
+            "/v1/messages",
+            {
+                "tools": [{"name": "f", "input_schema": schema}],
+                "messages": [
+                    {
+                        "role": "assistant",
+                        "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"file_id": "mine"}}],
+                    }
+                ],
+            },
+        ),
+    ]
+    async with plane(everything(), answer) as p:
+        for path, body in bodies:
+            assert (await p.client.post(path, json={"model": "gpt", **body})).status_code == 200

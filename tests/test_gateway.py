@@ -649,3 +649,32 @@ async def test_ten_thousand_routes_cost_no_scan() -> None:
     for n in range(10000):
         assert many.find(f"p{5000 + n % 5000}-x", 1) is not None
     print(f"a decision over 10,000 routes: {(time.perf_counter() - began) / 10000 * 1e6:.1f} µs")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e9", "Fri, 21 Nov 2026 10:00:00 GMT", "999999999"])
+async def test_an_odd_retry_after_is_no_fault(value: str) -> None:
+    async with plane(one(), lambda r: httpx.Response(429, json={"error": {}}, headers={"retry-after": value})) as p:
+        reply = await p.client.post("/v1/chat/completions", json=CHAT)
+    assert reply.status_code == 429
+    assert 1 <= int(reply.headers["retry-after"]) <= 60
+
+
+async def test_a_vendor_that_tells_no_usage_is_not_for_free() -> None:
+    silent = {**REPLY, "usage": None}
+    async with plane(
+        one(), lambda r: sse(CHUNK, LAST, "[DONE]") if b'"stream"' in r.content else httpx.Response(200, json=silent)
+    ) as p:
+        await p.client.post("/v1/chat/completions", json=CHAT)
+        await p.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
+    for row in p.rows:
+        assert (row.status, row.error_kind, row.estimated) == (200, "", True)
+        assert row.input_tokens > 0
+        assert row.output_tokens > 0
+
+
+async def test_reading_a_stored_response_again_costs_nothing() -> None:
+    made_once = {"id": "resp_1", "object": "response", "output": [], "usage": {"input_tokens": 5, "output_tokens": 5}}
+    async with plane(one(), lambda r: httpx.Response(200, json=made_once)) as p:
+        await p.client.post("/v1/responses", json={"model": "gpt", "input": "x"})
+        await p.client.get("/v1/responses/resp_1")
+    assert [(row.input_tokens, row.output_tokens) for row in p.rows] == [(5, 5), (0, 0)]

@@ -143,6 +143,8 @@ def test_leaving_in_the_middle_of_a_body(gateway: Gateway) -> None:
     async def upload(number: int) -> None:
         async with Wire.open(gateway.port) as wire:
             await wire.send("POST", PATH, {**HEADERS, "x-request-id": f"{prefix}{number}"}, b'{"model":', length=MIB)
+            wire.writer.close()  # in order, so that what was sent arrives
+            await wire.writer.wait_closed()
 
     async def all_of_them() -> None:
         await asyncio.gather(*map(upload, range(count)))

@@ -169,6 +169,9 @@ def test_replace_nested_leaves_what_has_no_such_path(doc: dict[str, Any]) -> Non
     [
         (b'{"messages":[{"model":"a"}],"model":"b"}', b'{"messages":[{"model":"a"}],"model":9}'),
         (b'{"a":{"model":"x"}}', None),
+        (b'{"a":{"model":"x"},"b":"a long text on the other side"}', None),
+        (b'{"b":"a long text on the other side","a":{"model":"x"}}', None),
+        (b'{"b":"a long text on the other side","a":[{"model":"x"},1]}', None),
         (b'{"x\\"model":1}', None),
         (b'{"a":"model","model":1}', b'{"a":"model","model":9}'),
         (b'{"a":"\\"model\\": 1","model" :\n"gpt \\" 4" }', b'{"a":"\\"model\\": 1","model" :\n9 }'),
@@ -263,6 +266,17 @@ def test_check_unique_remembers_only_harmless_keys() -> None:
     for number in range(3000):
         assert refused(f'{{"key_{number}":1}}'.encode()) is None
     assert refused(b'{"STREAM":1}') == "stream"
+
+
+def test_names_may_have_capitals() -> None:
+    names = ("generationConfig", "generation_config")
+    for other in (b'"generation\\u0043onfig"', b'"generationConfig"', b'"generationconfig"'):
+        body = b'{"generationConfig":{},' + other + b":{}}"
+        with pytest.raises(JSONBodyError) as caught:
+            jsonbytes.check_unique(body, jsonbytes.parse(body), names)
+        assert caught.value.field == "generationConfig"
+    both = b'{"generationConfig":{},"generation_config":{}}'
+    jsonbytes.check_unique(both, jsonbytes.parse(both), names)
 
 
 def test_check_unique_refuses_names_that_it_cannot_look_for() -> None:

@@ -129,6 +129,7 @@ def test_raw_is_the_input_whatever_it_is(stream: bytes) -> None:
         (b"data:\n\n", [("", b"", False)]),
         (b"event: ping\n\n", [("ping", b"", True)]),
         (BOM + b"data: 1\n\n" + BOM + b"data: 2\n\n", [("", b"1", False), ("", b"", True)]),
+        (b"data: 1\n\n" + BOM + b"data: 2\n\n", [("", b"1", False), ("", b"", True)]),
         (BOM, [("", b"", True)]),
         (b"data: 1\n\n\n\ndata: 2\n\n", [("", b"1", False), ("", b"", True), ("", b"", True), ("", b"2", False)]),
         (b"data: 1\n\ndata: [DONE]", [("", b"1", False), ("", b"[DONE]", False)]),
@@ -150,6 +151,19 @@ def test_an_event_comes_with_its_last_byte() -> None:
         assert [parser.feed(stream[at : at + 1]) for at in range(len(stream) - 1)] == [[]] * (len(stream) - 1)
         assert [event.data for event in parser.feed(stream[-1:])] == [b"1"]
         assert parser.flush() == []
+
+
+@pytest.mark.parametrize(
+    "second", [b"data: a\rdata: b\n\n", b"data: a\r\n\n", b"data: a\n\ndata: \rx\n\n", b"\ndata: 1\n\n"]
+)
+def test_what_looks_like_one_line_and_is_not(second: bytes) -> None:
+    assert parsed([b"data: 0\n\n", second]) == reference(b"data: 0\n\n" + second)
+
+
+def test_a_carriage_return_is_known_to_end_the_line_by_any_other_byte() -> None:
+    parser = Parser()
+    assert parser.feed(b"data: 1\r\r") == []
+    assert [event.raw for event in parser.feed(b"data: 2")] == [b"data: 1\r\r"]
 
 
 def test_lone_carriage_returns_wait_for_the_byte_that_could_belong_to_them() -> None:
