@@ -200,15 +200,10 @@ def _opened(body: bytes, start: int, end: int) -> int:
 
 def _is_outermost(body: bytes, start: int, end: int) -> bool:
     """Whether the member at ``body[start:end]`` is one of the whole object. Reads the shorter side of it."""
+    # Where only one object opens before a key, or only one closes after it, that object is the whole one.
     if start < len(body) - end:
-        return (body.count(b"{", 0, start) == 1 and body.find(b"[", 0, start) < 0) or _opened(body, 0, start) == 1
-    lone = (
-        body.find(b"{", end) < 0
-        and body.find(b"[", end) < 0
-        and body.find(b"]", end) < 0
-        and body.count(b"}", end) == 1
-    )
-    return lone or _opened(body, end, len(body)) == -1
+        return body.count(b"{", 0, start) == 1 or _opened(body, 0, start) == 1
+    return body.count(b"}", end) == 1 or _opened(body, end, len(body)) == -1
 
 
 def _outermost(body: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:

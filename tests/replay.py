@@ -87,6 +87,8 @@ KIND_OF_FIELD = {
     "file_ids": "file",
     "vector_store_ids": "vector_store",
     "cachedContent": "cached_content",
+    "fileSearchStoreNames": "file_search_store",
+    "file_search_store_names": "file_search_store",
     "fileUri": "file",
     "file_uri": "file",
 }
