@@ -1,0 +1,64 @@
+"""What every stream reader does alike: parse, guard against garbage, and tell a stream that was cut."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import orjson
+
+from providers.chat import Chat, Event, Failed, cut_short
+from providers.dialects.tool_names import ToolNames
+
+#: What reading a member of the wrong type raises. An upstream's garbage must never be an exception of ours.
+GARBAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
+
+
+class SseEvent(Protocol):
+    type: str
+    data: Any
+
+
+def not_understood() -> Failed:
+    return Failed("server_error", "The upstream's reply was not understood.", 502, "upstream_garbage")
+
+
+class Reader:
+    """``feed`` takes one split event and gives those of the vocabulary; ``flush`` is called when the stream ends.
+
+    After the terminator or an error nothing more comes. A dialect gives ``_read``.
+    """
+
+    def __init__(self, names: ToolNames | None = None) -> None:
+        self.names = names or ToolNames()
+        self.over = False
+
+    def feed(self, event: SseEvent) -> list[Event]:
+        if self.over:
+            return []
+        try:
+            return self._read(event)
+        except GARBAGE:
+            self.over = True
+            return [not_understood()]
+
+    def _read(self, event: SseEvent) -> list[Event]:
+        raise NotImplementedError
+
+    def flush(self) -> list[Event]:
+        """Failed where the terminator is missing."""
+        if self.over:
+            return []
+        self.over = True
+        return [cut_short()]
+
+
+def parsed(data: Any) -> dict[str, Any]:
+    """The JSON object in ``data``; ValueError where there is none."""
+    doc = orjson.loads(data)
+    if not isinstance(doc, dict):
+        raise ValueError("not an object")
+    return doc
+
+
+def chat_of(chat: Chat | None, dialect: str) -> Chat:
+    return chat or Chat(dialect, "", [])

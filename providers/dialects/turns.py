@@ -1,0 +1,42 @@
+"""Messages put in the order that stricter upstreams ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from providers.chat import Chat, Message, Part, ToolCall, ToolResult
+from providers.dialects.tool_ids import with_ids
+
+SYSTEM = ("system", "developer")
+
+
+def _calls(message: Message) -> bool:
+    return message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts)
+
+
+def merged_calls(messages: list[Message]) -> list[Message]:
+    """An assistant message that follows one with open tool calls joins it: results must follow all calls at once."""
+    found: list[Message] = []
+    for message in messages:
+        if found and message.role == "assistant" and _calls(found[-1]):
+            found[-1] = replace(found[-1], parts=[*found[-1].parts, *message.parts])
+        else:
+            found.append(message)
+    return found
+
+
+def prepared(chat: Chat, dialect: str) -> list[Message]:
+    """The messages of ``chat`` as ``dialect`` wants them; its own are left as they came."""
+    return chat.messages if chat.dialect == dialect else merged_calls(with_ids(chat.messages))
+
+
+def leading_system(messages: list[Message]) -> tuple[list[Part], list[Message]]:
+    """The parts of the system messages at the start, and the messages after them."""
+    count = next((at for at, message in enumerate(messages) if message.role not in SYSTEM), len(messages))
+    return [part for message in messages[:count] for part in message.parts], messages[count:]
+
+
+def results_apart(message: Message) -> tuple[list[ToolResult], list[Part]]:
+    """The tool results of ``message``, and its other parts."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    return results, [part for part in message.parts if not isinstance(part, ToolResult)]
