@@ -1,0 +1,3 @@
+"""Wiring: settings, ASGI, URLs."""
+
+__version__ = "0.1.0"

@@ -1,17 +1,65 @@
-"""Django settings. Temporary minimum; the environment module takes over."""
+"""Django settings: wiring, and what the environment says. How a value is read is in ``environment`` and its neighbours."""
+
+from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+from gateway_project.database import SQLITE, database
+from gateway_project.environment import Environment, Refused, load_env_file, networks, size, split, url
+from gateway_project.keyring import data_directory, encryption_keys, keyring, peppers
+from gateway_project.logs import LEVELS, logging_config
+from gateway_project.public import Address
+from gateway_project.rest import rest_framework
+from gateway_project.unfold import UNFOLD as THEME
+from gateway_project.vendors import default_vendor, vendors
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(os.environ.get("GATEWAY_DATA_DIR", BASE_DIR / "data"))
-DATA_DIR.mkdir(mode=0o700, exist_ok=True)
-SECRET_KEY = "temporary"
-GATEWAY_ENCRYPTION_KEYS = ["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="]
-GATEWAY_KEY_PEPPERS = [b"temporary"]
+load_env_file(BASE_DIR)
+env = Environment(os.environ)
+
+# The gateway
+GATEWAY_DATA_DIR = data_directory(env, BASE_DIR)
+DATABASES = {"default": database(env, GATEWAY_DATA_DIR)}
+_secrets = keyring(env, GATEWAY_DATA_DIR, generate=DATABASES["default"]["ENGINE"] == SQLITE)
+SECRET_KEY = _secrets["SECRET_KEY"]
+SECRET_KEY_FALLBACKS = env.read("SECRET_KEY_FALLBACKS", split, [])
+GATEWAY_ENCRYPTION_KEYS = encryption_keys(_secrets["GATEWAY_ENCRYPTION_KEYS"])
+GATEWAY_KEY_PEPPERS = peppers(_secrets["GATEWAY_KEY_PEPPERS"])
+
+GATEWAY_ADDRESS = Address(
+    public_url=env.read("GATEWAY_PUBLIC_URL", url, ""),
+    host=env.text("SERVER_HOST", default="127.0.0.1"),
+    port=env.whole("SERVER_PORT", "LLM_GATEWAY_SERVER_PORT", default=8080, least=0, most=65535),
+)
+GATEWAY_PUBLIC_URL = GATEWAY_ADDRESS.public_url
+GATEWAY_SERVER = "daphne" if "runserver" in sys.argv[:2] else "uvicorn"  # "serve" overrides it
+GATEWAY_TRUSTED_PROXIES = env.read("GATEWAY_TRUSTED_PROXIES", networks, [])
+GATEWAY_ALLOW_ANONYMOUS = env.flag("GATEWAY_ALLOW_ANONYMOUS")
+GATEWAY_METRICS_TOKEN = env.text("GATEWAY_METRICS_TOKEN")
+GATEWAY_METRICS_ALLOW = env.read("GATEWAY_METRICS_ALLOW", networks, [])
+GATEWAY_MAX_BODY_BYTES = env.read("GATEWAY_MAX_BODY_BYTES", size, 64 * 2**20)
+GATEWAY_MAX_HELD_BYTES = env.read("GATEWAY_MAX_HELD_BYTES", size, 2**30)
+GATEWAY_READ_TIMEOUT = env.seconds("SERVER_READ_TIMEOUT", default=60)
+GATEWAY_SEND_TIMEOUT = env.seconds("GATEWAY_SEND_TIMEOUT", "SERVER_WRITE_TIMEOUT", default=60)
+GATEWAY_DRAIN_DELAY = env.seconds("GATEWAY_DRAIN_DELAY", default=3, least=0)
+GATEWAY_DRAIN_TIMEOUT = env.seconds("GATEWAY_DRAIN_TIMEOUT", default=30, least=0)
+GATEWAY_UPSTREAM_TRANSPORT = env.choice("GATEWAY_UPSTREAM_TRANSPORT", {"aiohttp": "aiohttp", "httpx": "httpx"}, "aiohttp")
+GATEWAY_ALLOWED_UPSTREAM_ADDRESSES = env.read("GATEWAY_ALLOWED_UPSTREAM_ADDRESSES", networks, [])
+GATEWAY_LOG_LEVEL = env.choice("LLM_GATEWAY_LOG_LEVEL", LEVELS, "info")
+GATEWAY_VENDORS = vendors(env)
+GATEWAY_DEFAULT_VENDOR = default_vendor(env, GATEWAY_VENDORS)
+DEBUG = env.flag("GATEWAY_DEBUG")
+GATEWAY_UNKNOWN_VARIABLES = env.unknown()
+
+if GATEWAY_PUBLIC_URL.count("/") > 2:
+    raise Refused(f"GATEWAY_PUBLIC_URL: {GATEWAY_PUBLIC_URL!r} has a path; the gateway lives at the root of its host.")
+
+# Django
 INSTALLED_APPS = [
-    "daphne",
-    "unfold",
+    "daphne",  # before staticfiles: runserver is Daphne's
+    "unfold",  # before admin: its templates win
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -24,19 +72,61 @@ INSTALLED_APPS = [
     "providers",
     "tenants",
     "routing",
+    "gateway_project",
 ]
 MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "gateway_project.pages.ContentSecurityPolicy",
+    "gateway_project.pages.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "routing.revision.ActorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 ROOT_URLCONF = "gateway_project.urls"
 ASGI_APPLICATION = "gateway_project.asgi.application"
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "OPTIONS": {"context_processors": ["django.template.context_processors.request", "django.contrib.auth.context_processors.auth", "django.contrib.messages.context_processors.messages"]}}]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "gateway.sqlite3"}}
-USE_TZ = True
-STATIC_URL = "static/"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # What all workers must agree on. `migrate` makes its table.
+    "shared": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "gateway_shared_cache"},
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect, nothing to forget
+LOGGING = logging_config(GATEWAY_LOG_LEVEL)
+REST_FRAMEWORK = rest_framework(DEBUG)
+UNFOLD = THEME | {"LOGIN": {"form": "gateway_project.throttle.LoginForm"}}
+
+# Who may enter, and how
+AUTHENTICATION_BACKENDS = ["gateway_project.throttle.ThrottledBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+LOGIN_URL = "admin:login"
+SESSION_COOKIE_NAME = "gateway_session"  # on localhost, cookies of all ports are one jar
+SESSION_COOKIE_AGE = 7 * 24 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+globals().update(GATEWAY_ADDRESS.django())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from providers.models import Credential as CredentialRow
 from providers.models import Provider
@@ -32,10 +33,11 @@ def credential_of(row: CredentialRow, auth: str) -> Credential | None:
     return Credential(row.id, _header(auth, secret), secret)
 
 
-def upstream_of(provider: Provider) -> Upstream:
-    """``provider`` with its enabled credentials (prefetch ``credentials`` for many)."""
+def upstream_of(provider: Provider, rows: Iterable[CredentialRow] | None = None) -> Upstream:
+    """``provider`` with its enabled credentials; ``rows`` spares the query where they are at hand."""
     preset = provider.preset
-    found = [credential_of(row, preset.auth) for row in provider.credentials.all() if row.enabled]
+    rows = provider.credentials.all() if rows is None else rows
+    found = [credential_of(row, preset.auth) for row in rows if row.enabled]
     credentials = tuple(c for c in found if c is not None)
     return Upstream(
         id=provider.id,

@@ -5,14 +5,23 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django_prometheus.models import ExportModelOperationsMixin
 
-from providers import secrets
+from providers import secrets, validators
 from providers.presets import PRESETS, Preset
 
 SLUG = RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit.")
+
+
+class ProviderQuerySet(models.QuerySet["Provider"]):
+    def without_secret(self) -> ProviderQuerySet:
+        """Enabled providers whose kind needs a secret and that have no enabled credential with one."""
+        kinds = [kind for kind, preset in PRESETS.items() if preset.needs_secret]
+        held = Credential.objects.filter(provider=models.OuterRef("pk"), enabled=True).exclude(sealed="")
+        return self.filter(enabled=True, kind__in=kinds).exclude(models.Exists(held))
 
 
 class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: ignore[misc]
@@ -22,19 +31,21 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
     title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
     kind = models.CharField(max_length=40, choices=[(k, p.title) for k, p in PRESETS.items()], help_text="The vendor or server software. It presets the address, how the key is sent and which APIs exist.")
     enabled = models.BooleanField(default=True, help_text="Off: no request goes there; targets that name it are skipped.")
-    base_url = models.CharField("base URL", max_length=500, blank=True, help_text="Where its API starts, for example https://api.openai.com/v1. Empty: the kind's own address. Changing host, port or scheme clears the credentials.")
-    strip_path = models.CharField(max_length=100, blank=True, help_text="Leading path to drop from the paths we call, for a server without /v1. Usually empty.")
-    apis = models.JSONField("APIs", default=list, blank=True, help_text="Which APIs it serves: chat, completions, responses, messages, generate, embeddings, images, audio, rerank, moderation. Empty: what the kind serves.")
-    extra_headers = models.JSONField(default=dict, blank=True, help_text='Headers added to every call, as {"name": "value"}. Not for keys: those belong to a credential, where they are encrypted.')
-    connect_timeout = models.FloatField(default=10, help_text="Seconds to wait for a connection.")
-    first_byte_timeout = models.FloatField(default=600, help_text="Seconds to wait for the first byte of a reply. Long thinking models need minutes.")
-    idle_timeout = models.FloatField(default=300, help_text="Seconds of silence in the middle of a reply after which it counts as broken. There is no limit on the whole.")
-    max_retries = models.PositiveSmallIntegerField(default=2, help_text="How often a failed attempt is tried again at this provider before the next target.")
+    base_url = models.CharField("base URL", max_length=500, blank=True, validators=[validators.validate_base_url], help_text="Where its API starts, for example https://api.openai.com/v1. Empty: the kind's own address. Changing host, port or scheme clears the credentials.")
+    strip_path = models.CharField(max_length=100, blank=True, validators=[validators.validate_strip_path], help_text="Leading path to drop from the paths we call, for a server without /v1. Usually empty.")
+    apis = models.JSONField("APIs", default=list, blank=True, validators=[validators.validate_apis], help_text="Which APIs it serves. None chosen: those that the kind is known to serve.")
+    extra_headers = models.JSONField(default=dict, blank=True, validators=[validators.validate_headers], help_text='Headers added to every call, as {"name": "value"}. Not for keys: those belong to a credential, where they are encrypted.')
+    connect_timeout = models.FloatField(default=10, validators=[validators.validate_seconds], help_text="Seconds to wait for a connection.")
+    first_byte_timeout = models.FloatField(default=600, validators=[validators.validate_seconds], help_text="Seconds to wait for the first byte of a reply. Long thinking models need minutes.")
+    idle_timeout = models.FloatField(default=300, validators=[validators.validate_seconds], help_text="Seconds of silence in the middle of a reply after which it counts as broken. There is no limit on the whole.")
+    max_retries = models.PositiveSmallIntegerField(default=2, validators=[MaxValueValidator(10)], help_text="How often a failed attempt is tried again at this provider before the next target.")
     stream_usage = models.CharField(max_length=10, blank=True, choices=[("native", "native: tells usage unasked"), ("ask", "ask: must be asked with stream_options")], help_text="How token usage of a chat stream is obtained. Empty: what the kind needs.")
-    proxy_url = models.CharField("proxy URL", max_length=500, blank=True, help_text="HTTP proxy for this provider only. Empty: HTTPS_PROXY and NO_PROXY of the environment.")
-    ca_file = models.CharField("CA file", max_length=500, blank=True, help_text="Path of a PEM file with the certificate authorities to trust. Empty: the system's, or SSL_CERT_FILE.")
+    proxy_url = models.CharField("proxy URL", max_length=500, blank=True, validators=[validators.validate_proxy_url], help_text="HTTP proxy for this provider only. Empty: HTTPS_PROXY and NO_PROXY of the environment.")
+    ca_file = models.CharField("CA file", max_length=500, blank=True, validators=[validators.validate_ca_file], help_text="Path of a PEM file with the certificate authorities to trust. Empty: the system's, or SSL_CERT_FILE.")
     models_refreshed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its list of models was last read.")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
+
+    objects = ProviderQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)
@@ -60,6 +71,13 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
     @property
     def api_names(self) -> list[str]:
         return list(self.apis or self.preset.apis)
+
+    def clean(self) -> None:
+        preset = PRESETS.get(self.kind)
+        if preset is not None and not preset.base_url and not self.base_url:
+            raise ValidationError({"base_url": f"{preset.title} has no address of its own: say where it is."})
+        if self.pk and Provider.objects.filter(pk=self.pk).exclude(name=self.name).exists():
+            raise ValidationError({"name": "The name cannot be changed: routes, usage rows and metrics refer to it."})
 
     def set_api_key(self, plain: str) -> None:
         """Replace the secret of the ``default`` credential, or drop that credential if ``plain`` is empty."""

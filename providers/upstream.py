@@ -13,6 +13,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 import httpx
 
 from providers import addresses, engines
+from providers.demo import DemoTransport
 from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
 from providers.urls import join
 
@@ -117,12 +118,13 @@ class Connections:
     """The open connections to all upstreams of one event loop.
 
     ``transports`` are used instead of an engine for the provider kinds that they name; ``"*"`` stands for all others.
+    The kind ``demo`` always has its own, which never leaves the process.
     """
 
     def __init__(self, engine: str = "aiohttp", allowed: Sequence[addresses.Network] = (), transports: Mapping[str, httpx.AsyncBaseTransport] | None = None) -> None:
         self._make = engines.ENGINES[engine]
         self._guard = engines.Guard(allowed)
-        self._fixed = dict(transports or {})
+        self._fixed = {"demo": DemoTransport(), **(transports or {})}
         self._transports: dict[tuple[str, str], httpx.AsyncBaseTransport] = {}
 
     def _transport(self, upstream: Upstream) -> httpx.AsyncBaseTransport:

@@ -11,13 +11,28 @@ from django.utils import timezone
 from django_prometheus.models import ExportModelOperationsMixin
 
 from providers.models import Provider
+from providers.presets import ALL_APIS
+from providers.validators import PROTECTED_HEADERS
 from tenants.models import Tenant
 
 MODEL_NAME = RegexValidator(r"^[^\s*\x00-\x1f\x7f<>\"'`\\]{0,254}[^\s\x00-\x1f\x7f<>\"'`\\]\Z", "A model name, or the start of one followed by *; no spaces, quotes or < >.")
-HEADER_NAME = RegexValidator(r"^[A-Za-z0-9!#$%&'*+.^_|~-]+\Z", "Not a legal name.")
+HEADER_NAME = RegexValidator(r"^[A-Za-z0-9!#$%&'*+.^_|~-]+\Z", "Not a legal header name.")
 
-#: Headers that no rewrite and no provider may set: addressing, credentials, framing.
-PROTECTED_HEADERS = frozenset({"host", "authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"})
+
+def validate_fields(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
+        raise ValidationError("Give a list of field names.")
+
+
+class RouteQuerySet(models.QuerySet["Route"]):
+    def naming(self, model: str) -> RouteQuerySet:
+        """Those that answer to ``model``: by that very name, or by a pattern that fits."""
+        return self.filter(name__in=[model, *(f"{model[:length]}*" for length in range(len(model) + 1))])
+
+    def dead(self) -> RouteQuerySet:
+        """Enabled routes without a target that can be used."""
+        usable = Target.objects.filter(route=models.OuterRef("pk"), enabled=True, provider__enabled=True)
+        return self.filter(enabled=True).exclude(models.Exists(usable))
 
 
 class Route(ExportModelOperationsMixin("route"), models.Model):  # type: ignore[misc]
@@ -27,15 +42,21 @@ class Route(ExportModelOperationsMixin("route"), models.Model):  # type: ignore[
     title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
     enabled = models.BooleanField(default=True, help_text="Off: as if the route did not exist.")
     reply_model = models.CharField(max_length=10, default="upstream", choices=[("upstream", "as the upstream says it"), ("asked", "as the client asked for it")], help_text="The model name that clients see in replies. With the upstream's own, replies pass byte for byte.")
-    allowed_fields = models.JSONField(default=list, blank=True, help_text='Body fields of this vendor that pick another model, provider or price and that clients may still send, such as ["models", "provider"]. Empty: they are refused.')
+    allowed_fields = models.JSONField(default=list, blank=True, validators=[validate_fields], help_text="Body fields that pick another model, provider or price (OpenRouter's models, provider, route ...) and that clients may send all the same. Empty: they are refused.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
+
+    objects = RouteQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        if self.pk and Route.objects.filter(pk=self.pk).exclude(name=self.name).exists():
+            raise ValidationError({"name": "The name cannot be changed: usage rows, permissions and metrics refer to it. Add a route or an alias instead."})
 
 
 class Target(ExportModelOperationsMixin("target"), models.Model):  # type: ignore[misc]
@@ -44,7 +65,7 @@ class Target(ExportModelOperationsMixin("target"), models.Model):  # type: ignor
     route = models.ForeignKey(Route, models.CASCADE, related_name="targets", help_text="The route that it belongs to.")
     provider = models.ForeignKey(Provider, models.PROTECT, related_name="targets", help_text="Who is called.")
     model = models.CharField("upstream model", max_length=255, blank=True, help_text="The provider's own name for the model. Empty: the name that the client asked for.")
-    api = models.CharField("preferred API", max_length=20, blank=True, help_text="Call this API of the provider if it has several. Empty: the one that the client speaks.")
+    api = models.CharField("preferred API", max_length=20, blank=True, choices=[(api, api) for api in ALL_APIS], help_text="Call this API of the provider if it has several. Empty: the one that the client speaks.")
     weight = models.PositiveIntegerField(default=1, help_text="Its share among targets of equal priority. 0: only when the others fail.")
     priority = models.IntegerField(default=0, help_text="Lower is tried first; a higher number is a fallback.")
     enabled = models.BooleanField(default=True, help_text="Off: this target is skipped.")
@@ -56,6 +77,10 @@ class Target(ExportModelOperationsMixin("target"), models.Model):  # type: ignor
 
     def __str__(self) -> str:
         return f"{self.provider.name}/{self.model or '(same)'}"
+
+    def clean(self) -> None:
+        if self.api and self.provider_id and self.api not in self.provider.api_names:
+            raise ValidationError({"api": f"{self.provider} does not serve it. It serves {', '.join(self.provider.api_names)}."})
 
 
 class Alias(ExportModelOperationsMixin("alias"), models.Model):  # type: ignore[misc]
@@ -69,7 +94,10 @@ class Alias(ExportModelOperationsMixin("alias"), models.Model):  # type: ignore[
     class Meta:
         verbose_name_plural = "aliases"
         ordering = ("name",)
-        constraints = [models.UniqueConstraint(fields=("name", "tenant"), nulls_distinct=False, name="alias_once")]
+        constraints = [
+            models.UniqueConstraint(fields=("name", "tenant"), name="alias_once", violation_error_message="This tenant has that alias already."),
+            models.UniqueConstraint(fields=("name",), condition=models.Q(tenant=None), name="alias_once_for_all", violation_error_message="That alias exists already for all tenants."),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} → {self.model}"
@@ -77,6 +105,8 @@ class Alias(ExportModelOperationsMixin("alias"), models.Model):  # type: ignore[
     def clean(self) -> None:
         if "*" in self.name or "*" in self.model:
             raise ValidationError("An alias maps one name to one name: no * in either.")
+        if self.name == self.model:
+            raise ValidationError("An alias of itself changes nothing.")
 
 
 class Rewrite(ExportModelOperationsMixin("rewrite"), models.Model):  # type: ignore[misc]
@@ -123,6 +153,10 @@ class Defaults(models.Model):
     def __str__(self) -> str:
         return "Defaults"
 
+    def clean(self) -> None:
+        if self.model and not Route.objects.filter(enabled=True).naming(self.model).exists():
+            raise ValidationError({"model": f"No enabled route answers to {self.model}."})
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.id = 1
         super().save(*args, **kwargs)
@@ -141,8 +175,7 @@ class Revision(models.Model):
     number = models.BigIntegerField(primary_key=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
     actor = models.CharField(max_length=150, blank=True)
-    changes = models.JSONField(default=list)  # [{"action", "model", "id", "name"}], the first 100
-    count = models.PositiveIntegerField(default=0)
+    changes = models.JSONField(default=list)  # [{"action", "model", "id", "name"}], the first 100; rows carry the number too
 
     class Meta:
         ordering = ("-number",)

@@ -42,6 +42,10 @@ class Tenant(ExportModelOperationsMixin("tenant"), models.Model):  # type: ignor
     def __str__(self) -> str:
         return self.title or self.name
 
+    def clean(self) -> None:
+        if self.pk and Tenant.objects.filter(pk=self.pk).exclude(name=self.name).exists():
+            raise ValidationError({"name": "The name cannot be changed: usage rows and metrics refer to it."})
+
 
 class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: ignore[misc]
     """A client's key. Only its prefix and an HMAC of it are stored: neither is a credential."""
@@ -52,9 +56,9 @@ class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: igno
     digest = models.CharField(max_length=64, unique=True, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: the key is refused within a second, everywhere.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="After this moment (UTC) the key is refused. Empty: never.")
-    allowed_models = models.JSONField(default=list, blank=True, validators=[validate_names], help_text='Public model names or patterns such as ["gpt-*"] that it may call. Empty: all.')
+    allowed_models = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Public model names, or patterns such as gpt-*, that it may call. Empty: all.")
     allowed_providers = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Names of the providers that its requests may go to. Empty: all.")
-    may_choose_provider = models.BooleanField(default=True, help_text="Whether x-provider may pick among the targets that it may use.")
+    may_choose_provider = models.BooleanField(default=True, help_text="Whether the header x-provider may pick among the providers that it may use.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
@@ -64,6 +68,10 @@ class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: igno
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= timezone.now()
 
     def set_key(self, plain: str) -> None:
         """Make ``plain`` the key; only its prefix and its HMAC under the first pepper are kept."""
@@ -131,42 +139,42 @@ class Usage(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, editable=False)
-    kind = models.CharField(max_length=10, default="charge")  # charge | correction
-    corrects = models.UUIDField(null=True)
-    created_at = models.DateTimeField("time", db_index=True)
-    request_id = models.CharField(max_length=128, db_index=True)
+    kind = models.CharField(max_length=10, default="charge", help_text="charge: one request. correction: a later change to the request named below.")
+    corrects = models.UUIDField(null=True, help_text="The request whose charge this row corrects.")
+    created_at = models.DateTimeField("time", db_index=True, help_text="When the gateway took the request in (UTC).")
+    request_id = models.CharField(max_length=128, db_index=True, help_text="The x-request-id of the reply: the client's own if it sent a legal one. Not unique.")
     tenant_id = models.BigIntegerField(default=0)
-    tenant = models.CharField(max_length=63, blank=True)
+    tenant = models.CharField(max_length=63, blank=True, help_text="Whose request it was.")
     key_id = models.BigIntegerField(default=0)
-    key = models.CharField(max_length=100, blank=True)
-    key_prefix = models.CharField(max_length=16, blank=True)
-    dialect = models.CharField(max_length=20)
-    endpoint = models.CharField(max_length=30)
-    model = models.CharField("model asked", max_length=255, blank=True)
-    route = models.CharField(max_length=255, blank=True)
+    key = models.CharField(max_length=100, blank=True, help_text="The name that the key had then.")
+    key_prefix = models.CharField(max_length=16, blank=True, help_text="The first characters of the key.")
+    dialect = models.CharField(max_length=20, help_text="Whose protocol the client spoke.")
+    endpoint = models.CharField(max_length=30, help_text="Which API it called.")
+    model = models.CharField("model asked", max_length=255, blank=True, help_text="The model name that the client sent.")
+    route = models.CharField(max_length=255, blank=True, help_text="The route that answered to it. Reports count by this.")
     provider_id = models.BigIntegerField(default=0)
-    provider = models.CharField(max_length=63, blank=True)
+    provider = models.CharField(max_length=63, blank=True, help_text="Who answered, or was tried last.")
     target_id = models.BigIntegerField(default=0)
-    upstream_model = models.CharField(max_length=255, blank=True)
-    upstream_request_id = models.CharField(max_length=255, blank=True)
-    upstream_response_id = models.CharField(max_length=255, blank=True)
-    status = models.PositiveSmallIntegerField()
-    error_kind = models.CharField(max_length=20, blank=True)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    stream = models.BooleanField(default=False)
-    input_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
-    cache_read_tokens = models.BigIntegerField(default=0)
-    cache_write_tokens = models.BigIntegerField(default=0)
-    reasoning_tokens = models.BigIntegerField(default=0)
-    estimated = models.BooleanField(default=False)  # tokens counted by us, because the upstream told none
-    cost = models.BigIntegerField(null=True)
-    duration_us = models.BigIntegerField(default=0)
-    first_byte_us = models.BigIntegerField(null=True)
-    revision = models.BigIntegerField(default=0)
-    client_ip = models.CharField(max_length=45, blank=True)
-    end_user = models.CharField(max_length=255, blank=True)
-    tags = models.JSONField(default=list)
+    upstream_model = models.CharField(max_length=255, blank=True, help_text="The provider's own name of the model.")
+    upstream_request_id = models.CharField(max_length=255, blank=True, help_text="The provider's request id: quote it to their support.")
+    upstream_response_id = models.CharField(max_length=255, blank=True, help_text="The provider's id of the answer.")
+    status = models.PositiveSmallIntegerField(help_text="The HTTP status that the client got. A stream that broke keeps the 200 it began with: see the error kind.")
+    error_kind = models.CharField(max_length=20, blank=True, help_text="Empty: it went well. cancelled: the client left before the end.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="How many times a provider was called for it.")
+    stream = models.BooleanField(default=False, help_text="Whether the answer was streamed.")
+    input_tokens = models.BigIntegerField(default=0, help_text="All input, cache reads and writes included.")
+    output_tokens = models.BigIntegerField(default=0, help_text="All output, reasoning included.")
+    cache_read_tokens = models.BigIntegerField(default=0, help_text="Part of the input: read from the provider's cache.")
+    cache_write_tokens = models.BigIntegerField(default=0, help_text="Part of the input: written to the provider's cache.")
+    reasoning_tokens = models.BigIntegerField(default=0, help_text="Part of the output: thinking.")
+    estimated = models.BooleanField(default=False, help_text="The provider told no usage, so the gateway counted.")
+    cost = models.BigIntegerField(null=True, help_text="Nano-dollars. Empty: the model has no price.")
+    duration_us = models.BigIntegerField(default=0, help_text="Microseconds from the request's head to the last byte of the answer.")
+    first_byte_us = models.BigIntegerField(null=True, help_text="Microseconds from the request's head to the first byte of the answer.")
+    revision = models.BigIntegerField(default=0, help_text="The configuration that was in force: see Revisions.")
+    client_ip = models.CharField(max_length=45, blank=True, help_text="Where it came from, behind the trusted proxies.")
+    end_user = models.CharField(max_length=255, blank=True, help_text="The x-gateway-user that the client sent.")
+    tags = models.JSONField(default=list, help_text="The x-gateway-tags that the client sent.")
 
     class Meta:
         verbose_name = "request"

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar, cast
 
 CHUNKS = 100
 EVENTS = CHUNKS + 2
@@ -18,7 +18,7 @@ USAGE = {"prompt_tokens": 24, "completion_tokens": CHUNKS, "total_tokens": 24 + 
 
 _HEAD = {"id": "chatcmpl-Bk3vQ0XJq7bench0000000000001", "created": 1741569952, "model": "gpt-4.1-2025-04-14"}
 _TEXT = "It felt wonderfully light at first, then a little tired, and by the evening it was glad of the long rest."
-_MESSAGE = {"role": "assistant", "content": _TEXT, "refusal": None, "annotations": []}
+_MESSAGE: dict[str, Any] = {"role": "assistant", "content": _TEXT, "refusal": None, "annotations": []}
 _CHOICE = {"index": 0, "message": _MESSAGE, "logprobs": None, "finish_reason": "stop"}
 WHOLE = json.dumps({**_HEAD, "object": "chat.completion", "choices": [_CHOICE], "usage": USAGE}).encode()
 
@@ -32,9 +32,10 @@ def _event(choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes
 
 
 def _events() -> list[bytes]:
-    words = [{"index": 0, "delta": {"content": f" word{n}"}, "finish_reason": None} for n in range(CHUNKS - 1)]
-    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-    return [_event([choice], None) for choice in [*words, last]] + [_event([], USAGE), b"data: [DONE]\n\n"]
+    deltas: list[tuple[dict[str, str], str | None]] = [({"content": f" word{n}"}, None) for n in range(CHUNKS - 1)]
+    deltas.append(({}, "stop"))
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason} for delta, reason in deltas]
+    return [_event([choice], None) for choice in choices] + [_event([], USAGE), b"data: [DONE]\n\n"]
 
 
 def _reply(body: bytes, status: str = "200 OK") -> bytes:
@@ -50,12 +51,11 @@ _STREAM_SENDS = [b"%x\r\n%b\r\n" % (len(event), event) for event in _events()] +
 class Upstream(asyncio.Protocol):
     """A raw protocol, because anything above it would be slower than the servers that are measured."""
 
-    counts: Counter[str] = Counter()
+    counts: ClassVar[Counter[str]] = Counter()
     pause = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         self.buffer = bytearray()
 
     def data_received(self, data: bytes) -> None:
@@ -75,7 +75,7 @@ class Upstream(asyncio.Protocol):
     def answer(self, request: bytes) -> None:
         method, path, _ = request.split(b" ", 2)
         name, _, rest = path.decode().removeprefix("/").partition("/")
-        if method == b"POST" and rest == "v1/chat/completions":
+        if method == b"POST" and path.endswith(b"/v1/chat/completions"):
             Upstream.counts[name] += 1
             if _STREAM.search(request):
                 self.transport.write(_STREAM_HEAD)

@@ -1,0 +1,156 @@
+"""The admin of providers, their credentials, and the models that they say they have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib import admin, messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from providers import catalogue
+from providers.forms import CredentialForm, CredentialFormSet, ProviderForm
+from providers.models import Credential, Provider, UpstreamModel
+
+YES_NO = {"on": "success", "off": "danger"}
+
+
+class CredentialInline(TabularInline):  # type: ignore[misc]
+    model = Credential
+    form = CredentialForm
+    formset = CredentialFormSet
+    fields = ("name", "secret", "hint", "weight", "enabled")
+    readonly_fields = ("hint",)
+    extra = 0
+    min_num = 0
+
+
+@admin.register(Provider)
+class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
+    form = ProviderForm
+    inlines = (CredentialInline,)
+    list_display = ("name", "title", "kind", "state", "address", "credential_hints", "model_count", "models_refreshed_at")
+    list_filter = ("enabled", "kind")
+    search_fields = ("name", "title", "base_url")
+    actions = ("enable", "disable")
+    warn_unsaved_form = True
+    change_form_outer_before_template = "gateway/page_warnings.html"
+    fieldsets = (
+        (None, {"fields": ("name", "title", "kind", "enabled")}),
+        ("Address", {"fields": ("base_url", "strip_path", "proxy_url", "ca_file")}),
+        ("What it serves", {"fields": ("apis", "stream_usage", "extra_headers", "models_refreshed_at")}),
+        ("Patience", {"fields": ("connect_timeout", "first_byte_timeout", "idle_timeout", "max_retries")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
+        return Provider.objects.prefetch_related("credentials").annotate(models_known=Count("models"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> tuple[str, ...]:
+        return ("models_refreshed_at", "name") if obj else ("models_refreshed_at",)
+
+    @display(description="state", label=YES_NO, ordering="enabled")
+    def state(self, provider: Provider) -> str:
+        return "on" if provider.enabled else "off"
+
+    @display(description="address")
+    def address(self, provider: Provider) -> str:
+        return provider.address
+
+    @display(description="credentials")
+    def credential_hints(self, provider: Provider) -> str:
+        found = [f"{row.name} {row.hint}" + ("" if row.enabled else " (off)") for row in provider.credentials.all()]
+        return ", ".join(found) or ("none" if provider.preset.needs_secret else "not needed")
+
+    @display(description="models", ordering="models_known")
+    def model_count(self, provider: Provider) -> int:
+        return provider.models_known  # type: ignore[attr-defined, no-any-return]
+
+    @admin.action(description="Turn on", permissions=("change",))
+    def enable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        _switch(queryset, True)
+
+    @admin.action(description="Turn off", permissions=("change",))
+    def disable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        _switch(queryset, False)
+
+    def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
+        before = obj.credentials.count() if change else 0
+        super().save_model(request, obj, form, change)
+        if before and not obj.credentials.exists():
+            messages.warning(request, "The address changed, so the credentials of the old one were deleted. Enter those of the new one.")
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("<int:provider_id>/test-connection/", self.test_connection, name="providers_provider_test"), *super().get_urls()]
+
+    async def test_connection(self, request: HttpRequest, provider_id: int) -> HttpResponse:
+        """Ask the provider for its models and show what came. It waits for an upstream, so it is a coroutine:
+        no thread is held meanwhile. CsrfViewMiddleware has checked the token."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        provider = await sync_to_async(self._permitted)(request, provider_id)
+        if isinstance(provider, HttpResponse):
+            return provider
+        probe = await catalogue.refresh(provider)
+        return await sync_to_async(self._told)(request, provider, probe)
+
+    def _permitted(self, request: HttpRequest, provider_id: int) -> Provider | HttpResponse:
+        if not self.admin_site.has_permission(request):
+            return redirect_to_login(request.get_full_path(), "admin:login")
+        provider = Provider.objects.filter(pk=provider_id).first()
+        if not self.has_change_permission(request, provider):
+            raise PermissionDenied
+        if provider is None:
+            raise Http404
+        return provider
+
+    def _told(self, request: HttpRequest, provider: Provider, probe: catalogue.Probe) -> HttpResponse:
+        names = sorted(probe.models)
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": provider,
+            "title": f"Test of {provider}",
+            "provider": provider,
+            "probe": probe,
+            "milliseconds": round(probe.seconds * 1000),
+            "names": names[:200],
+            "more": len(names) - 200,
+        }
+        return TemplateResponse(request, "providers/test_connection.html", context, headers={"cache-control": "no-store"}).render()
+
+
+def _switch(queryset: QuerySet[Provider], enabled: bool) -> None:
+    for provider in queryset:  # one by one: update() would make no revision
+        provider.enabled = enabled
+        provider.save(update_fields=("enabled",))
+
+
+@admin.register(UpstreamModel)
+class UpstreamModelAdmin(ModelAdmin):  # type: ignore[misc]
+    """Read-only: the rows are what providers say of themselves."""
+
+    list_display = ("name", "provider", "seen_at")
+    list_filter = ("provider",)
+    list_select_related = ("provider",)
+    search_fields = ("name",)
+    search_help_text = "A part of a model's name"
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fields = ("provider", "name", "seen_at", "details")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: UpstreamModel | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: UpstreamModel | None = None) -> bool:
+        return False

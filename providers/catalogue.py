@@ -1,0 +1,186 @@
+"""Which models a provider says it has: asked of it, and kept in the database. Off the request path.
+
+``probe`` never raises for what an upstream does; ``refresh`` writes only where something differs from what is stored,
+so that an unchanged list makes no revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from providers import models
+from providers.demo import DemoTransport
+from providers.errors import UpstreamError
+from providers.load import upstream_of
+from providers.presets import PRESETS
+from providers.upstream import Connections, Header, Upstream
+from providers.validators import allowed_addresses
+
+SECONDS = 30
+MAX_TEXT = 500
+MAX_BYTES = 16 * 2**20
+MAX_PAGES = 50
+MAX_MODELS = 10_000
+MAX_DETAILS = 4000
+#: What some servers say anew with every answer (vLLM): not a change.
+VOLATILE = ("created", "permission")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What came of asking. ``status`` is 0 where no answer came; ``text`` is at most 500 characters of what was said,
+    with the provider's secrets taken out. ``models`` are the names with what the provider says of each."""
+
+    ok: bool
+    status: int
+    seconds: float
+    text: str
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How one dialect lists its models: ``more`` gives the next page's query parameter, "" at the end."""
+
+    path: str
+    rows: str
+    name: str
+    more: Callable[[Mapping[str, Any]], str]
+    query: str = ""
+    headers: tuple[Header, ...] = ()
+
+
+def _after(page: Mapping[str, Any]) -> str:
+    return f"after_id={quote(str(page['last_id']), safe='')}" if page.get("has_more") and page.get("last_id") else ""
+
+
+def _token(page: Mapping[str, Any]) -> str:
+    return f"pageToken={quote(str(page['nextPageToken']), safe='')}" if page.get("nextPageToken") else ""
+
+
+OPENAI = Listing("/v1/models", "data", "id", _after)
+LISTINGS: dict[tuple[str, ...], Listing] = {
+    ("messages",): Listing("/v1/models", "data", "id", _after, "limit=1000", ((b"anthropic-version", b"2023-06-01"),)),
+    ("generate",): Listing("/v1beta/models", "models", "name", _token, "pageSize=1000"),
+}
+
+
+def connections() -> Connections:
+    """Connections of the calling event loop's own, with the engine and the exceptions that the settings name."""
+    return Connections(settings.GATEWAY_UPSTREAM_TRANSPORT, allowed_addresses(), {"demo": DemoTransport()})
+
+
+async def probe(upstream: Upstream, pool: Connections | None = None) -> Probe:
+    """Ask ``upstream`` for its models, over ``pool`` or connections that are closed afterwards."""
+    used = pool or connections()
+    started = time.perf_counter()
+    patient = replace(upstream, first_byte_timeout=min(upstream.first_byte_timeout, SECONDS))
+    try:
+        async with asyncio.timeout(SECONDS):
+            found = await _list(patient, used)
+    except TimeoutError:
+        found = Probe(False, 0, 0, f"no complete answer in {SECONDS} seconds")
+    except UpstreamError as error:
+        found = Probe(False, 0, 0, str(error))
+    finally:
+        if pool is None:
+            await used.close()
+    return replace(found, seconds=time.perf_counter() - started, text=_shown(found.text, upstream))
+
+
+async def _list(upstream: Upstream, pool: Connections) -> Probe:
+    listing = LISTINGS.get(PRESETS[upstream.kind].apis, OPENAI)
+    models_found: dict[str, Mapping[str, Any]] = {}
+    more, first = "", ""
+    for _ in range(MAX_PAGES):
+        status, body = await _page(upstream, pool, listing, more)
+        first = first or body[: MAX_TEXT * 8].decode("utf-8", "replace")
+        page = _parsed(body, listing)
+        if status != 200 or page is None:
+            return Probe(False, status, 0, first)
+        models_found.update(_models(page[listing.rows], listing))
+        more, before = listing.more(page), more
+        if not more or more == before or len(models_found) >= MAX_MODELS:
+            break
+    return Probe(True, status, 0, first, models_found)
+
+
+async def _page(upstream: Upstream, pool: Connections, listing: Listing, more: str) -> tuple[int, bytes]:
+    query = "&".join(filter(None, (listing.query, more)))
+    reply = await pool.open(upstream, "GET", listing.path, (*listing.headers, (b"accept", b"application/json")), query=query.encode())
+    try:
+        body, _ = await reply.read(MAX_BYTES)
+    finally:
+        await reply.close()
+    return reply.status, body
+
+
+def _parsed(body: bytes, listing: Listing) -> Mapping[str, Any] | None:
+    """The page if it is a list of models. Some servers (Together) send the bare list."""
+    try:
+        page = orjson.loads(body)
+    except ValueError:
+        return None
+    page = {listing.rows: page} if isinstance(page, list) else page
+    return page if isinstance(page, dict) and isinstance(page.get(listing.rows), list) else None
+
+
+def _models(rows: list[Any], listing: Listing) -> dict[str, Mapping[str, Any]]:
+    found = {}
+    for row in rows[:MAX_MODELS]:
+        name = row.get(listing.name) if isinstance(row, dict) else None
+        name = name.removeprefix("models/") if isinstance(name, str) else ""
+        if 0 < len(name) <= 255 and name.isprintable():
+            text = orjson.dumps(row)
+            legal = len(text) <= MAX_DETAILS and b"\\u0000" not in text  # PostgreSQL stores no NUL
+            found[name] = {key: value for key, value in row.items() if key != "permission"} if legal else {}
+    return found
+
+
+def _shown(text: str, upstream: Upstream) -> str:
+    for credential in upstream.credentials:
+        if credential.secret:
+            text = text.replace(credential.secret, "[secret]")
+    return text[:MAX_TEXT].replace("\x00", "\ufffd")
+
+
+async def refresh(provider: models.Provider, pool: Connections | None = None) -> Probe:
+    """Probe ``provider`` and, if it answers, make its stored models what it says."""
+    upstream = await sync_to_async(upstream_of)(provider)
+    found = await probe(upstream, pool)
+    if found.ok:
+        await sync_to_async(store)(provider, found.models)
+    return found
+
+
+def store(provider: models.Provider, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make the provider's rows equal ``found``: one transaction, and a revision only where they differ."""
+    now = timezone.now()
+    with transaction.atomic():
+        rows = {row.name: row for row in provider.models.all()}
+        for name in rows.keys() - found.keys():
+            rows[name].delete()
+        for name, details in found.items():
+            row = rows.get(name) or models.UpstreamModel(provider=provider, name=name, details=None)
+            if row.details is None or _lasting(row.details) != _lasting(details):
+                row.details, row.seen_at = dict(details), now
+                row.save()
+        # Not what requests read, so no revision: update() sends no signals.
+        provider.models.update(seen_at=now)
+        models.Provider.objects.filter(pk=provider.pk).update(models_refreshed_at=now)
+    provider.models_refreshed_at = now
+
+
+def _lasting(details: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in details.items() if key not in VOLATILE}

@@ -1,0 +1,163 @@
+"""The admin of routes, aliases, rewrites and defaults, and the list of revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import display
+from unfold.paginator import InfinitePaginator
+
+from routing import dashboard
+from routing.forms import RewriteForm, RouteForm
+from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
+from tenants import key_page
+
+admin.site.index_template = "gateway/index.html"
+key_page.example_model = dashboard.example_model
+STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
+
+
+class TargetInline(TabularInline):  # type: ignore[misc]
+    model = Target
+    fields = ("provider", "model", "api", "priority", "weight", "enabled")
+    extra = 0
+    min_num = 0
+    verbose_name_plural = "targets: where its requests go, in order of priority"
+
+
+class RewriteInline(StackedInline):  # type: ignore[misc]
+    model = Rewrite
+    form = RewriteForm
+    fk_name = "route"
+    fields = (("position", "place", "action", "name"), "written", ("provider", "enabled"))
+    extra = 0
+    verbose_name_plural = "rewrites: edits of its requests"
+
+
+@admin.register(Route)
+class RouteAdmin(ModelAdmin):  # type: ignore[misc]
+    form = RouteForm
+    inlines = (TargetInline, RewriteInline)
+    list_display = ("name", "title", "state", "goes_to", "reply_model")
+    list_filter = ("enabled", "targets__provider")
+    search_fields = ("name", "title")
+    paginator = InfinitePaginator
+    show_full_result_count = False
+    fields = ("name", "title", "enabled", "reply_model", "allowed_fields")
+    actions = ("enable", "disable")
+    change_form_outer_before_template = "gateway/page_warnings.html"
+    warn_unsaved_form = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        return Route.objects.prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> tuple[str, ...]:
+        return ("name",) if obj else ()
+
+    @display(description="state", label=STATES, ordering="enabled")  # type: ignore[untyped-decorator]
+    def state(self, route: Route) -> str:
+        usable = any(target.enabled and target.provider.enabled for target in route.targets.all())
+        return "off" if not route.enabled else "on" if usable else "no usable target"
+
+    @display(description="targets")  # type: ignore[untyped-decorator]
+    def goes_to(self, route: Route) -> str:
+        return ", ".join(f"{target}" + ("" if target.enabled else " (off)") for target in route.targets.all())
+
+    @admin.action(description="Turn on", permissions=("change",))
+    def enable(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
+        _switch(queryset, True)
+
+    @admin.action(description="Turn off", permissions=("change",))
+    def disable(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
+        _switch(queryset, False)
+
+
+def _switch(queryset: QuerySet[Route], enabled: bool) -> None:
+    for route in queryset:  # one by one: update() would make no revision
+        route.enabled = enabled
+        route.save(update_fields=("enabled",))
+
+
+@admin.register(Alias)
+class AliasAdmin(ModelAdmin):  # type: ignore[misc]
+    list_display = ("name", "model", "tenant")
+    list_select_related = ("tenant",)
+    search_fields = ("name", "model")
+    autocomplete_fields = ("tenant",)
+    change_form_outer_before_template = "gateway/page_warnings.html"
+
+
+@admin.register(Rewrite)
+class RewriteAdmin(ModelAdmin):  # type: ignore[misc]
+    form = RewriteForm
+    list_display = ("name", "action", "place", "scope", "position", "enabled")
+    list_filter = ("place", "action", "enabled")
+    list_select_related = ("route", "provider")
+    search_fields = ("name", "route__name", "provider__name")
+    autocomplete_fields = ("route",)
+    fields = ("position", ("place", "action"), "name", "written", ("route", "provider"), "enabled")
+
+    @display(description="applies to")  # type: ignore[untyped-decorator]
+    def scope(self, rewrite: Rewrite) -> str:
+        return " at ".join(filter(None, (str(rewrite.route or "every route"), str(rewrite.provider or ""))))
+
+
+@admin.register(Defaults)
+class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
+    """One row: its list is its page."""
+
+    fields = ("model", "provider")
+    change_form_outer_before_template = "gateway/page_warnings.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if Defaults.objects.exists():
+            return HttpResponseRedirect(reverse("admin:routing_defaults_change", args=[1]))
+        if self.has_add_permission(request):
+            return HttpResponseRedirect(reverse("admin:routing_defaults_add"))
+        return super().changelist_view(request, extra_context)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return super().has_add_permission(request) and not Defaults.objects.exists()
+
+
+@admin.register(Revision)
+class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
+    """Read-only: who changed what, and when."""
+
+    list_display = ("number", "created_at", "actor", "summary")
+    search_fields = ("number__exact",)
+    search_help_text = "A revision's number"
+    fields = ("number", "created_at", "actor", "what")
+    readonly_fields = ("what",)
+    sortable_by = ()
+    paginator = InfinitePaginator
+    show_full_result_count = False
+
+    @display(description="changes")  # type: ignore[untyped-decorator]
+    def summary(self, revision: Revision) -> str:
+        shown = "; ".join(_line(change) for change in revision.changes[:3])
+        return shown + (f"; and {len(revision.changes) - 3} more" if len(revision.changes) > 3 else "")
+
+    @display(description="changes")  # type: ignore[untyped-decorator]
+    def what(self, revision: Revision) -> SafeString:
+        return format_html_join("\n", "<p>{}</p>", ((_line(change),) for change in revision.changes))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+def _line(change: dict[str, Any]) -> str:
+    return f"{change.get('action')} {str(change.get('model')).partition('.')[2]} {change.get('name')}"

@@ -1,0 +1,18 @@
+"""What one client endpoint is: its dialect, the provider API that serves it, and the path that the upstream has for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``name`` is the word in usage rows; ``path`` the upstream path, where ``{id}`` and ``{model}:{action}`` stand for
+    what the client's path holds. ``body`` is json, multipart or none; ``ready`` is False until its issue has landed."""
+
+    name: str
+    dialect: str  # openai | anthropic | gemini
+    api: str  # the provider API: chat, responses, messages, generate …
+    path: str
+    body: str = "json"
+    ready: bool = True

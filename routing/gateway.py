@@ -1,0 +1,268 @@
+"""The data plane. ``Gateway.answer`` tells the story of one request; nothing here knows Django or a database."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any
+
+from providers.errors import UpstreamError
+from providers.upstream import Connections
+from routing import body as bodies
+from routing import headers, incoming, objects, refusals
+from routing.call import Call
+from routing.client import Client, ClientGone, Receive
+from routing.endpoint import Endpoint
+from routing.errors import GatewayError, error_headers, of_upstream, write_error
+from routing.log import Log
+from routing.metrics import Metrics
+from routing.outgoing import Outgoing
+from routing.relay import Held
+from routing.table import Resolved, Table, Target
+from tenants import keys
+from tenants.keys import Key
+from tenants.ledger import Entry, Ledger, uuid7
+from tenants.objects import MemoryStore, ObjectStore
+
+NOBODY = Key(0, "", "", 0)
+CANCELLED = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Limits in bytes and seconds; who may be believed and who may look."""
+
+    max_body: int = 64 * 1024 * 1024
+    max_held: int = 1024 * 1024 * 1024
+    read_timeout: float = 60
+    send_timeout: float = 60
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    allow_anonymous: bool = False
+    metrics_token: str = ""
+    metrics_allow: tuple[IPv4Network | IPv6Network, ...] = ()
+    version: str = ""
+
+
+class Gateway:
+    """State of the data plane in one process. ``table`` is replaced whole, by whoever loads it."""
+
+    def __init__(self, connections: Connections, *, table: Table | None = None, ledger: Ledger | None = None, objects: ObjectStore | None = None, metrics: Metrics | None = None, log: Log | None = None, options: Options | None = None) -> None:
+        self.connections = connections
+        self.table = table or Table()
+        self.ledger = ledger if ledger is not None else Ledger()
+        self.objects = objects or MemoryStore()
+        self.metrics = metrics or Metrics()
+        self.log = log
+        self.options = options or Options()
+        self.budget = bodies.Budget(self.options.max_held)
+        self.draining = False
+        self.active = 0
+        self.rng = random.Random()
+
+    async def serve(self, endpoint: Endpoint, scope: MutableMapping[str, Any], receive: Receive, send: Any, work: Callable[[Call, Client, Receive], Awaitable[None]] | None = None) -> None:
+        """Answer one request whatever happens, and settle it: the funnel that every client endpoint passes."""
+        call, client = self._begin(endpoint, scope, send)
+        self.active += 1
+        try:
+            await (work or self.answer)(call, client, receive)
+        except GatewayError as error:
+            await self._refuse(call, client, error)
+        except ClientGone:
+            call.entry.error_kind = "cancelled"
+        except asyncio.CancelledError:
+            call.entry.error_kind = "cancelled"
+            if not client.gone:
+                raise  # the server is going down
+        except Exception as error:
+            await self._refuse(call, client, self._unexpected(call, error))
+        finally:
+            self.active -= 1
+            self._settle(call, client)
+
+    def _begin(self, endpoint: Endpoint, scope: MutableMapping[str, Any], send: Any) -> tuple[Call, Client]:
+        began = time.perf_counter()
+        table = self.table
+        head = scope["headers"]
+        entry = Entry(id=uuid7(), dialect=endpoint.dialect, endpoint=endpoint.name)
+        entry.request_id = headers.request_id_of(head, str(entry.id))
+        entry.revision = table.revision
+        entry.client_ip = headers.client_ip((scope.get("client") or ("",))[0], head, self.options.trusted_proxies)
+        path = scope["url_route"]["kwargs"] if "url_route" in scope else {}
+        call = Call(endpoint, scope["method"], entry, head, scope.get("query_string", b""), path, began, NOBODY, self.objects)
+        request_id = entry.request_id.encode()
+        out = [(b"x-request-id", request_id), (b"x-gateway-revision", str(table.revision).encode())]
+        if endpoint.dialect == "anthropic":
+            out.append((b"request-id", request_id))
+        return call, Client(send, self.options.send_timeout, out)
+
+    async def answer(self, call: Call, client: Client, receive: Receive) -> None:
+        """The story: key, body, model, targets, try each until one answers, relay."""
+        table = self.table
+        self.admit(call, table)
+        with self.budget.hold() as held:
+            await self.read(call, receive, held)
+            client.watch(receive)
+            resolved = self.resolve(call, table)
+            await self.check_objects(call)
+            await self.relay(call, client, refusals.targets(call, resolved, self.rng), table)
+
+    async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
+        """Try each target until one answers, and carry its reply to the client."""
+        held = await self.try_each(call, targets, table)
+        try:
+            client.headers += _route_headers(call)
+            await held.send(client)
+        finally:
+            call.count(held.tap)
+            await held.reply.close()
+
+    def admit(self, call: Call, table: Table) -> None:
+        """Find whose request this is. Raises auth or permission; touches no database."""
+        plain = headers.key_of(call.headers, call.query, call.endpoint.dialect)
+        key = keys.find(table.keys, plain, table.peppers) if plain else self._anonymous(table)
+        if key is None:
+            raise GatewayError("auth", "The API key is not valid." if plain else "No API key was sent.")
+        call.key, entry = key, call.entry
+        tenant = table.tenants.get(key.tenant_id)
+        entry.key_id, entry.key, entry.key_prefix = key.id, key.name, key.prefix
+        entry.tenant_id, entry.tenant = key.tenant_id, tenant.name if tenant else ""
+        if not key.enabled or (key.expires_at and key.expires_at <= time.time()):
+            raise GatewayError("auth", "The API key has expired." if key.enabled else "The API key is disabled.")
+        if tenant is None or not tenant.enabled:
+            raise GatewayError("permission", "The tenant of this API key is disabled.")
+
+    def _anonymous(self, table: Table) -> Key | None:
+        return table.anonymous if self.options.allow_anonymous else None
+
+    async def read(self, call: Call, receive: Receive, held: Any) -> None:
+        """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
+        endpoint, options = call.endpoint, self.options
+        if endpoint.body == "none":
+            return
+        content_type = headers.find(call.headers, b"content-type")
+        kind = content_type.partition(";")[0].strip().lower()
+        is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
+        if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
+            raise GatewayError("invalid_request", f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.", status=415)
+        try:
+            call.body = await bodies.read(call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=held)
+        except bodies.BodyError as error:
+            raise GatewayError(error.kind, str(error), status=error.status) from None
+        if endpoint.dialect == "gemini":
+            call.model = call.path.get("model", "")
+        incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
+        call.entry.stream = call.stream
+        call.entry.model = call.model
+        incoming.read_head(call)
+
+    def resolve(self, call: Call, table: Table) -> Resolved:
+        """The route of the model that was asked for. Raises unknown_model or permission."""
+        resolved = table.find(call.model, call.key.tenant_id)
+        if resolved is None:
+            raise GatewayError("unknown_model", f"The model {call.model[:200]!r} does not exist.", param="model")
+        if resolved.model not in call.key.allowed_models:
+            raise GatewayError("permission", f"This API key may not use the model {call.model[:200]!r}.", param="model", code="model_not_allowed")
+        call.resolved, call.model = resolved, resolved.model
+        call.entry.route = resolved.route.name
+        return resolved
+
+    async def check_objects(self, call: Call) -> None:
+        """Every upstream object that the body names must be this tenant's; they tie the call to their provider."""
+        named = objects.named(call.endpoint.api, call.doc)
+        if not named:
+            return
+        owned = await self.objects.find(call.key.tenant_id, [found for _, found in named])
+        for path, found in named:
+            if found not in owned:
+                raise GatewayError("not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found")
+        providers = {item.provider_id for item in owned.values()}
+        if len(providers) > 1:
+            raise GatewayError("invalid_request", "The request names objects of different providers.", param=named[0][0])
+        call.provider_id = providers.pop()
+
+    async def try_each(self, call: Call, targets: list[Target], table: Table) -> Held:
+        """The first target whose reply can be relayed. Raises the last one's error, in words for the client."""
+        for n, target in enumerate(targets, 1):
+            last = n == len(targets)
+            self.metrics.leave(call.entry)
+            call.aim(target)
+            self.metrics.enter(call.entry)
+            try:
+                return await self._attempt(call, target, table, last)
+            except UpstreamError as error:
+                self.metrics.attempt(call.entry.provider, error.kind)
+                if last:
+                    raise of_upstream(error) from error
+            except refusals.TryNext as refusal:
+                self.metrics.attempt(call.entry.provider, str(refusal.status))
+        raise GatewayError("overloaded", "No provider of this model can be used now.", retry_after=5)
+
+    async def _attempt(self, call: Call, target: Target, table: Table, last: bool) -> Held:
+        upstream = target.upstream
+        request = Outgoing(call, target, table)
+        reply = await self.connections.open(upstream, call.method, request.path, request.headers, request.body, request.query)
+        held = Held(call, reply, request.edit)
+        try:
+            call.entry.upstream_request_id = refusals.upstream_request_id(reply)
+            if not 200 <= reply.status < 300:
+                await refusals.judge(call, reply, held, last)
+            else:
+                await held.wait(upstream.first_byte_timeout)
+        except BaseException:
+            await reply.close()
+            raise
+        self.metrics.attempt(upstream.name, "ok")
+        return held
+
+    async def _refuse(self, call: Call, client: Client, error: GatewayError) -> None:
+        """Say what went wrong in the client's dialect; after the first byte only the row can say it."""
+        entry = call.entry
+        entry.error_kind, entry.status = error.kind, error.status
+        if client.started or client.gone:
+            return
+        body = write_error(call.endpoint.dialect, error, entry.request_id)
+        client.headers += _route_headers(call)
+        try:
+            await client.reply(error.status, [(b"content-type", b"application/json"), *error_headers(error)], body)
+        except ClientGone:
+            entry.error_kind = entry.error_kind or "cancelled"
+
+    def _unexpected(self, call: Call, error: Exception) -> GatewayError:
+        if self.log is not None:
+            self.log.exception(call.entry.request_id, error)
+        return GatewayError("server_error", "The gateway failed to answer this request.", status=500)
+
+    def _settle(self, call: Call, client: Client) -> None:
+        """Write the entry, once, however the request ended. Never waits and never raises."""
+        client.unwatch()
+        entry = call.entry
+        if entry.error_kind == "cancelled":
+            entry.status = CANCELLED
+        entry.status = entry.status or client.status
+        entry.duration_us = call.elapsed_us()
+        if client.started:
+            entry.first_byte_us = int((client.started - call.began) * 1_000_000)
+        self.metrics.leave(entry)
+        self.ledger.record(entry)
+        self.metrics.request(entry)
+        if self.log is not None:
+            self.log.request(entry)
+
+
+def _route_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    entry = call.entry
+    found = [(b"x-gateway-attempts", str(entry.attempts).encode())]
+    if call.target is not None:
+        found += [
+            (b"x-gateway-provider", entry.provider.encode()),
+            (b"x-gateway-model", headers.safe(entry.upstream_model)),
+            (b"x-gateway-target", str(entry.target_id).encode()),
+        ]
+        if entry.upstream_request_id:
+            found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
+    return found
+

@@ -1,0 +1,94 @@
+"""Reads what a client asked: the body under its limits, the model, whether to stream, and what may not be in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers import jsonbytes, multipart
+from routing.call import Call
+from routing.errors import GatewayError
+from routing.headers import find
+
+#: Top-level fields that must stand once, under their very name: another reader must not see another value.
+GUARDED = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
+GUARDED_GEMINI = ("model", "stream", "generationConfig", "generation_config")
+MAX_TAGS, MAX_TAG = 8, 64
+
+
+def read_json(call: Call) -> None:
+    """Fill ``call.doc``, ``model`` and ``stream`` from a JSON body. Raises GatewayError naming the field."""
+    gemini = call.endpoint.dialect == "gemini"
+    try:
+        call.doc = jsonbytes.parse(call.body)
+        jsonbytes.check_unique(call.body, call.doc, GUARDED_GEMINI if gemini else GUARDED)
+    except jsonbytes.JSONBodyError as error:
+        raise GatewayError("invalid_request", str(error), param=error.field) from None
+    call.form = "json"
+    if gemini:
+        _read_gemini(call)
+    else:
+        call.model = _model(call.doc.get("model"))
+        call.stream = _flag(call.doc, "stream")
+
+
+def read_multipart(call: Call, content_type: str) -> None:
+    try:
+        found = multipart.fields(call.body, content_type, ("model", "stream"))
+    except multipart.MultipartError as error:
+        raise GatewayError("invalid_request", str(error), param=error.field) from None
+    call.form = "multipart"
+    call.doc = {name: field.value.decode("utf-8", "replace") for name, field in found.items()}
+    call.model = _model(call.doc.get("model"))
+    call.stream = call.doc.get("stream", "").strip().lower() in ("true", "1")
+
+
+def _model(value: Any) -> str:
+    if value is None:
+        raise GatewayError("invalid_request", "The field model is missing.", param="model", code="missing_required_parameter")
+    if not isinstance(value, str):
+        raise GatewayError("invalid_request", "The field model must be a text.", param="model")
+    if not value.strip() or "\x00" in value:
+        raise GatewayError("invalid_request", "The field model must be the name of a model.", param="model")
+    return value
+
+
+def _flag(doc: dict[str, Any], name: str) -> bool:
+    value = doc.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise GatewayError("invalid_request", f"The field {name} must be true or false.", param=name)
+    return bool(value)
+
+
+def _read_gemini(call: Call) -> None:
+    """Gemini's model is in the path; a body that names one must name the same."""
+    action = call.path.get("action", "")
+    if _flag(call.doc, "stream") and action == "generateContent":
+        call.streamed_by_body = True
+    call.stream = action == "streamGenerateContent" or call.streamed_by_body
+    inner = call.doc.get("generateContentRequest")
+    requests = call.doc.get("requests")
+    bodies = [("model", call.doc), ("generateContentRequest.model", inner)]
+    bodies += [(f"requests[{n}].model", item) for n, item in enumerate(requests)] if isinstance(requests, list) else []
+    for path, body in bodies:
+        named = body.get("model") if isinstance(body, dict) else None
+        if named is not None and named not in (call.model, f"models/{call.model}"):
+            raise GatewayError("invalid_request", f"The field {path} names another model than the path.", param=path)
+
+
+def read_head(call: Call) -> None:
+    """Fill in what the headers and body say of the end user and the tags."""
+    entry = call.entry
+    user: Any = find(call.headers, b"x-gateway-user") or call.doc.get("user") or call.doc.get("safety_identifier")
+    metadata = call.doc.get("metadata")
+    if not user and isinstance(metadata, dict):
+        user = metadata.get("user_id")
+    entry.end_user = user[:255] if isinstance(user, str) else ""
+    if tags := find(call.headers, b"x-gateway-tags"):
+        entry.tags = [tag.strip()[:MAX_TAG] for tag in tags.split(",") if tag.strip()][:MAX_TAGS]
+
+
+def refuse_choosing(call: Call, fields: frozenset[str]) -> None:
+    """Refuse body fields with which this vendor lets a client pick another model, provider or price."""
+    for name in fields:
+        if name in call.doc:
+            raise GatewayError("invalid_request", f"The field {name} would choose another model, provider or price than the route's; this route does not allow it.", param=name)

@@ -1,0 +1,239 @@
+"""Carries an upstream's reply to the client: held until it is sure, then byte for byte, with a tap reading along.
+
+Nothing is sent before the first complete event of a stream that is neither comment, ping nor error, and a whole JSON
+reply is read and parsed first: until then another target can still answer. Larger replies and binary ones commit at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from providers import jsonbytes
+from providers.errors import ReplyBroken, TimedOut, UpstreamError
+from providers.sse import Event, Parser
+from providers.upstream import Header, Reply
+from routing import body as bodies
+from routing.call import Call
+from routing.client import Client
+from routing.errors import of_upstream, write_event
+from routing.headers import returned
+from routing.tap import Tap, is_error
+
+MAX_WHOLE = 8 * 1024 * 1024
+MAX_HELD = 4 * 1024 * 1024
+TAIL = 65536
+STREAM_TYPES = ("text/event-stream",)
+
+
+class ErrorFirst(ReplyBroken):
+    """A stream whose first event is an error."""
+
+    kind = "server_error"
+
+
+class Held:
+    """A reply that has begun and of which the client has seen nothing yet."""
+
+    __slots__ = ("_decoder", "_parser", "_pending", "body", "call", "complete", "edit", "extra_headers", "reply", "stream", "tap")
+
+    def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
+        content_type = reply.headers.get("content-type", "")
+        encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+        self.call = call
+        self.reply = reply
+        self.edit = edit
+        self.tap = Tap(call.endpoint.api)
+        self.stream = content_type.startswith(STREAM_TYPES)
+        self.body = b""
+        self.complete = False
+        self.extra_headers: list[Header] = []
+        self._decoder = None if encoding in ("", "identity") else bodies.decoder(encoding)
+        self._parser = Parser()
+        self._pending: list[Event] = []
+
+    async def wait(self, first_byte: float) -> None:
+        """Read until it is sure that this reply can be answered with; ``first_byte`` seconds limit the wait for a stream's
+        first event. Raises UpstreamError while another target can try."""
+        if self.stream:
+            try:
+                async with asyncio.timeout(first_byte):
+                    await self._first_event()
+            except TimeoutError:
+                raise TimedOut("no first event from the provider in time") from None
+        elif "json" in self.reply.headers.get("content-type", ""):
+            await self._whole()
+
+    async def read_error(self, limit: int, secrets: list[str]) -> None:
+        """Read an error reply to pass on, without any of our own ``secrets``, which some providers repeat."""
+        self.stream = False
+        while len(self.body) <= limit and (chunk := await self._next()):
+            self.body += chunk
+        for secret in secrets:
+            self.body = self.body.replace(secret.encode(), b"***")
+        self.complete = True
+
+    async def _next(self) -> bytes:
+        chunk = await self.reply.next()
+        if self._decoder is None:
+            return chunk
+        try:
+            while chunk:
+                if plain := self._decoder.feed(chunk):
+                    return plain
+                chunk = await self.reply.next()
+            return self._decoder.flush()
+        except ValueError:
+            raise ReplyBroken("the provider's reply could not be decompressed") from None
+
+    async def _first_event(self) -> None:
+        size = 0
+        while chunk := await self._next():
+            size += len(chunk)
+            events = self._parser.feed(chunk)
+            self._pending += events
+            if any(event.data and event.type != "ping" for event in events):
+                break
+            if size > MAX_HELD:
+                raise ReplyBroken("the provider's stream has no first event")
+        else:
+            self.complete = True
+            self._pending += self._parser.flush()
+        first = next((event for event in self._pending if event.data and event.type != "ping"), None)
+        if first is None:
+            raise ReplyBroken("the provider's stream ended before it began")
+        if is_error(first):
+            raise ErrorFirst("the provider's stream began with an error")
+        self.tap.feed(self._pending)
+
+    async def _whole(self) -> None:
+        parts: list[bytes] = []
+        size = 0
+        while size <= MAX_WHOLE:
+            chunk = await self._next()
+            if not chunk:
+                self.complete = True
+                break
+            parts.append(chunk)
+            size += len(chunk)
+        self.body = b"".join(parts)
+        if self.complete:
+            try:
+                doc = orjson.loads(self.body)
+            except ValueError:
+                raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
+            self.tap.whole(doc)
+            if self.edit.model is not None and isinstance(doc, dict):
+                self.body = self.edit.whole(self.body, doc)
+
+    async def send(self, client: Client) -> None:
+        """Send it all. From here on an error is an event in the stream, or an early end."""
+        headers = [*returned(self.reply.headers.raw), *self.extra_headers]
+        if self.tap.objects:
+            await self.call.keep_objects(self.tap)
+        if self.stream:
+            await client.start(self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")])
+            await self._send_events(client)
+        elif self.complete:
+            await client.reply(self.reply.status, headers, self.body)
+        else:
+            await self._send_rest(client, headers)
+
+    async def _send_events(self, client: Client) -> None:
+        call, tap, edit = self.call, self.tap, self.edit
+        try:
+            await client.send(edit.events(self._pending))
+            while not self.complete:
+                chunk = await self._next()
+                events = self._parser.feed(chunk) if chunk else self._parser.flush()
+                self.complete = not chunk
+                tap.feed(events)
+                if tap.objects:
+                    await call.keep_objects(tap)
+                if data := edit.events(events):
+                    await client.send(data)
+            if not tap.complete and not tap.failed:
+                raise ReplyBroken("the provider's stream ended before its end")
+        except UpstreamError as error:
+            call.fail(error)
+            said = write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id, tap.sequence + 1)
+            await client.send(said)
+        await client.send(b"", more=False)
+
+    async def _send_rest(self, client: Client, headers: list[Header]) -> None:
+        """A reply too large to hold, or of a type that needs no look inside."""
+        if self._decoder is None and (length := self.reply.headers.get("content-length")):
+            headers = [*headers, (b"content-length", length.encode())]
+        await client.start(self.reply.status, headers)
+        tail = self.body[-TAIL:]
+        if self.body:
+            await client.send(self.body)
+            self.body = b""
+        while chunk := await self._next():
+            await client.send(chunk)
+            tail = (tail + chunk)[-TAIL:] if len(chunk) < TAIL else chunk[-TAIL:]
+        self.tap.tail(tail)
+        await client.send(b"", more=False)
+
+
+class Edit:
+    """The declared changes of a same-dialect reply; without any, bytes pass as they came.
+
+    ``model`` is the name to write instead of the upstream's; ``withhold_usage`` drops the usage event that only we asked for.
+    """
+
+    __slots__ = ("model", "withhold_usage")
+
+    def __init__(self, model: str | None = None, withhold_usage: bool = False) -> None:
+        self.model = None if model is None else orjson.dumps(model)
+        self.withhold_usage = withhold_usage
+
+    def events(self, events: list[Event]) -> bytes:
+        if self.model is None and not self.withhold_usage:
+            return b"".join([event.raw for event in events])
+        return b"".join([self._event(event) for event in events])
+
+    def _event(self, event: Event) -> bytes:
+        if self.withhold_usage and b'"usage"' in event.data and _only_usage(event.data):
+            return b""
+        if self.model is not None and b'"model' in event.data:
+            return _renamed(event, self.model)
+        return event.raw
+
+    def whole(self, body: bytes, doc: dict[str, Any]) -> bytes:
+        assert self.model is not None
+        for name in ("model", "modelVersion"):
+            if isinstance(doc.get(name), str):
+                return jsonbytes.replace(body, name, self.model)
+        return body
+
+
+def _only_usage(data: bytes) -> bool:
+    """Whether this chat chunk holds nothing but usage: empty choices beside non-null usage."""
+    try:
+        doc = orjson.loads(data)
+    except ValueError:
+        return False
+    return isinstance(doc, dict) and doc.get("choices") == [] and doc.get("usage") is not None
+
+
+def _renamed(event: Event, model: bytes) -> bytes:
+    try:
+        doc = orjson.loads(event.data)
+    except ValueError:
+        return event.raw
+    if not isinstance(doc, dict):
+        return event.raw
+    for path in (("model",), ("modelVersion",), ("response", "model"), ("message", "model")):
+        node: Any = doc
+        for name in path:
+            node = node.get(name) if isinstance(node, dict) else None
+        if isinstance(node, str):
+            start = event.raw.find(event.data)
+            if start < 0:  # data on several lines: written anew on one
+                name_line = f"event: {event.type}\n".encode() if event.type else b""
+                return name_line + b"data: " + jsonbytes.replace_nested(event.data, path, model).replace(b"\n", b"") + b"\n\n"
+            return event.raw[:start] + jsonbytes.replace_nested(event.data, path, model) + event.raw[start + len(event.data) :]
+    return event.raw

@@ -1,0 +1,197 @@
+"""Reads a copy of a reply for what the ledger needs: usage, ids, whether it ended as it should. Never changes a byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from providers.sse import Event
+from providers.usage import Usage, of_anthropic, read_usage
+from routing.objects import made, made_by_item
+
+TAIL_USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\})')
+CHARACTERS_PER_TOKEN = 4
+
+
+class Tap:
+    """What one reply has told so far. ``complete``: its own terminator was seen; ``failed``: an error event was.
+
+    ``characters`` counts generated text, for an estimate where the upstream never tells usage.
+    """
+
+    __slots__ = ("_open", "_read", "api", "characters", "complete", "failed", "model", "objects", "response_id", "sequence", "usage")
+
+    def __init__(self, api: str) -> None:
+        self.api = api
+        self.usage: Usage | None = None
+        self.complete = False
+        self.failed = False
+        self.response_id = ""
+        self.model = ""
+        self.characters = 0
+        self.sequence = 0
+        self.objects: dict[str, str] = {}
+        self._open: set[int] = set()
+        self._read = EVENTS.get(api, _other)
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Read events. What cannot be read is not an error here: the client gets it as it came."""
+        for event in events:
+            data = event.data
+            if not data:
+                continue
+            if data == b"[DONE]":
+                self.complete = True
+                continue
+            try:
+                doc = orjson.loads(data)
+                self._read(self, doc)
+            except (ValueError, TypeError, AttributeError, KeyError):
+                continue
+
+    def whole(self, doc: Any) -> None:
+        """Read a whole JSON reply."""
+        self.complete = True
+        if isinstance(doc, list):  # Gemini without alt=sse streams a JSON array
+            for item in doc:
+                if isinstance(item, Mapping):
+                    self._read(self, item)
+        elif isinstance(doc, Mapping):
+            self.usage = read_usage(self.api, doc) or self.usage
+            self.response_id = _text(doc.get("id") or doc.get("responseId"))
+            self.model = _text(doc.get("model") or doc.get("modelVersion"))
+            self.objects.update((found, kind) for kind, found in made(self.api, doc))
+            self.failed = isinstance(doc.get("error"), Mapping) and "output" not in doc
+
+    def tail(self, data: bytes) -> None:
+        """Read the end of a reply that was too large to parse."""
+        self.complete = True
+        for match in TAIL_USAGE.finditer(data):
+            self.usage = read_usage(self.api, {match[1].decode(): orjson.loads(match[2])}) or self.usage
+
+
+def _text(value: Any) -> str:
+    return value[:255] if isinstance(value, str) else ""
+
+
+def _head(tap: Tap, doc: Mapping[str, Any]) -> None:
+    if not tap.response_id:
+        tap.response_id = _text(doc.get("id") or doc.get("responseId"))
+        tap.model = _text(doc.get("model") or doc.get("modelVersion"))
+
+
+def _chat(tap: Tap, doc: dict[str, Any]) -> None:
+    """chat.completion.chunk and text_completion chunks."""
+    _head(tap, doc)
+    if doc.get("usage") or "x_groq" in doc:
+        tap.usage = read_usage(tap.api, doc) or tap.usage
+    if doc.get("error"):
+        tap.failed = True
+    for choice in doc.get("choices") or ():
+        index = choice.get("index", 0)
+        delta = choice.get("delta")
+        if delta:
+            tap.characters += _characters(delta)
+            if delta.get("audio"):
+                tap.objects.update((found, kind) for kind, found in made("chat", doc))
+        elif "text" in choice:
+            tap.characters += len(choice["text"] or "")
+        if choice.get("finish_reason"):
+            tap._open.discard(index)
+            tap.complete = not tap._open
+        elif not tap.complete:
+            tap._open.add(index)
+
+
+def _characters(delta: Mapping[str, Any]) -> int:
+    count = len(delta.get("content") or "") + len(delta.get("reasoning_content") or delta.get("reasoning") or "")
+    for call in delta.get("tool_calls") or ():
+        count += len((call.get("function") or {}).get("arguments") or "")
+    return count
+
+
+def _anthropic(tap: Tap, doc: dict[str, Any]) -> None:
+    match doc.get("type"):
+        case "content_block_delta":
+            delta = doc["delta"]
+            tap.characters += len(delta.get("text") or delta.get("partial_json") or delta.get("thinking") or "")
+        case "message_start":
+            message = doc["message"]
+            _head(tap, message)
+            tap.usage = of_anthropic(message.get("usage") or {})
+            tap.objects.update((found, kind) for kind, found in made("messages", message))
+        case "message_delta":
+            if doc.get("usage"):
+                tap.usage = of_anthropic(doc["usage"], tap.usage)
+            tap.objects.update((found, kind) for kind, found in made("messages", doc.get("delta") or {}))
+        case "message_stop":
+            tap.complete = True
+        case "error":
+            tap.failed = True
+
+
+def _gemini(tap: Tap, doc: dict[str, Any]) -> None:
+    _head(tap, doc)
+    if doc.get("usageMetadata"):
+        tap.usage = read_usage(tap.api, doc) or tap.usage
+    if doc.get("error"):
+        tap.failed = True
+    if (doc.get("promptFeedback") or {}).get("blockReason"):
+        tap.complete = True
+    for candidate in doc.get("candidates") or ():
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            tap.characters += len(part.get("text") or "")
+        if candidate.get("finishReason"):
+            tap.complete = True
+
+
+def _responses(tap: Tap, doc: dict[str, Any]) -> None:
+    kind = doc.get("type", "")
+    tap.sequence = doc.get("sequence_number") or tap.sequence
+    if kind.endswith(".delta"):
+        delta = doc.get("delta")
+        tap.characters += len(delta) if isinstance(delta, str) else 0
+    elif kind == "response.output_item.done":
+        tap.objects.update((found, what) for what, found in made_by_item(doc["item"]))
+    elif kind in ("response.created", "response.queued"):
+        _head(tap, doc["response"])
+        tap.objects.update((found, what) for what, found in made("responses", doc["response"]))
+    elif kind in ("response.completed", "response.incomplete", "response.failed", "response.cancelled"):
+        tap.complete = True
+        tap.failed = kind == "response.failed"
+        _head(tap, doc["response"])
+        tap.usage = read_usage("responses", doc["response"]) or tap.usage
+        tap.objects.update((found, what) for what, found in made("responses", doc["response"]))
+    elif kind == "error":
+        tap.failed = True
+
+
+def _other(tap: Tap, doc: dict[str, Any]) -> None:
+    """Event streams of the image and audio APIs: the last event's type ends in done or completed and tells usage."""
+    kind = doc.get("type") or ""
+    if isinstance(doc.get("usage"), Mapping):
+        tap.usage = read_usage(tap.api, doc) or tap.usage
+    tap.complete = tap.complete or kind.endswith((".done", ".completed"))
+    tap.failed = tap.failed or kind == "error" or bool(doc.get("error"))
+
+
+EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {"chat": _chat, "completions": _chat, "messages": _anthropic, "generate": _gemini, "responses": _responses}
+
+#: What only an error looks like in a stream: cheap to see before anything is parsed.
+ERROR_TYPES = frozenset({"error"})
+
+
+def is_error(event: Event) -> bool:
+    """Whether this first event of a stream is an error rather than the start of a reply."""
+    if event.type == "error":
+        return True
+    if b'"error"' not in event.data:
+        return False
+    try:
+        doc = orjson.loads(event.data)
+    except ValueError:
+        return False
+    return isinstance(doc, Mapping) and (bool(doc.get("error")) and "choices" not in doc and "response" not in doc or doc.get("type") == "error")

@@ -1,0 +1,102 @@
+"""What became of each request, on its way from the request to the database. No Django here: requests use it.
+
+A request makes one ``Entry``, fills it as facts arrive and records it once, however it ends. ``tenants.drain`` takes
+entries out of the ledger and writes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from tenants.uuid7 import uuid7
+
+log = logging.getLogger(__name__)
+
+CAP = 1_000_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """One row of ``tenants.models.Usage``, column for column.
+
+    ``created_at`` is seconds since the epoch; ``*_us`` are microseconds since then; ``cost`` is nano-dollars, None when
+    the model has no price. ``input_tokens`` is all input and ``output_tokens`` all output; the other counts are parts.
+    """
+
+    id: UUID = field(default_factory=uuid7)
+    kind: str = "charge"
+    corrects: UUID | None = None
+    created_at: float = field(default_factory=time.time)
+    request_id: str = ""
+    tenant_id: int = 0
+    tenant: str = ""
+    key_id: int = 0
+    key: str = ""
+    key_prefix: str = ""
+    dialect: str = ""
+    endpoint: str = ""
+    model: str = ""
+    route: str = ""
+    provider_id: int = 0
+    provider: str = ""
+    target_id: int = 0
+    upstream_model: str = ""
+    upstream_request_id: str = ""
+    upstream_response_id: str = ""
+    status: int = 0
+    error_kind: str = ""
+    attempts: int = 0
+    stream: bool = False
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    cost: int | None = None
+    duration_us: int = 0
+    first_byte_us: int | None = None
+    revision: int = 0
+    client_ip: str = ""
+    end_user: str = ""
+    tags: list[str] = field(default_factory=list)
+
+
+class Ledger:
+    """Entries that wait to be written, oldest first. Requests record from any thread; one drain takes.
+
+    Nothing is ever dropped: with the database away it grows, about 1 KB an entry, and beyond ``cap`` entries says so
+    in the log, again at each tenth of the cap more. ``len(ledger)`` is the metric to alert on.
+    """
+
+    def __init__(self, cap: int = CAP) -> None:
+        self.cap = cap
+        self._entries: deque[Entry] = deque()
+        self._complain_at = cap + 1
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def record(self, entry: Entry) -> None:
+        """Keep what became of a request. Called once for each, in its ``finally``: never blocks, never raises."""
+        self._entries.append(entry)
+        if len(self._entries) >= self._complain_at:
+            self._complain_at = len(self._entries) + max(1, self.cap // 10)
+            log.critical("usage rows wait in memory beyond the cap: is the database away?", extra={"waiting": len(self), "cap": self.cap})
+
+    def take(self, limit: int) -> list[Entry]:
+        """The oldest entries, at most ``limit``; the caller stores them or puts them back."""
+        entries = self._entries
+        taken = [entries.popleft() for _ in range(min(limit, len(entries)))]
+        if len(entries) < self.cap:
+            self._complain_at = self.cap + 1
+        return taken
+
+    def put_back(self, entries: Iterable[Entry]) -> None:
+        """Return what ``take`` gave, before everything else and in its order."""
+        self._entries.extendleft(reversed(list(entries)))

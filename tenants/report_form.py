@@ -1,0 +1,86 @@
+"""What a usage report is asked for: a period, a grouping, filters. All times are UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.utils import timezone
+
+GROUPINGS = (("day", "Day"), ("tenant", "Tenant"), ("key", "Key"), ("model", "Model"), ("provider", "Provider"))
+PERIODS = (
+    ("today", "Today"),
+    ("24h", "Last 24 hours"),
+    ("7d", "Last 7 days"),
+    ("30d", "Last 30 days"),
+    ("month", "This month"),
+    ("last-month", "Last month"),
+    ("custom", "From … until …"),
+)
+FILTERS = ("tenant", "key", "model", "provider")
+DEFAULT = {"period": "7d", "by": "day"}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    start: datetime
+    end: datetime
+    by: str
+    filters: dict[str, str]
+
+
+def preset(period: str, now: datetime) -> tuple[datetime, datetime]:
+    """The bounds of a preset period: whole hours or days, the running one included."""
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    month = today.replace(day=1)
+    return {
+        "today": (today, hour),
+        "24h": (hour - timedelta(hours=24), hour),
+        "7d": (today - timedelta(days=6), hour),
+        "30d": (today - timedelta(days=29), hour),
+        "month": (month, hour),
+        "last-month": ((month - timedelta(days=1)).replace(day=1), month),
+    }[period]
+
+
+class Moment(forms.DateTimeInput):
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__({"step": "3600"}, format="%Y-%m-%dT%H:%M")
+
+
+class ReportForm(forms.Form):
+    period = forms.ChoiceField(choices=PERIODS)
+    start = forms.DateTimeField(label="From (UTC)", required=False, widget=Moment)
+    end = forms.DateTimeField(label="Until (UTC)", required=False, widget=Moment)
+    by = forms.ChoiceField(label="Grouped by", choices=GROUPINGS)
+    tenant = forms.CharField(required=False, max_length=63)
+    key = forms.CharField(required=False, max_length=100)
+    model = forms.CharField(required=False, max_length=255)
+    provider = forms.CharField(required=False, max_length=63)
+
+    def __init__(self, data: Any) -> None:
+        given = {name: data[name] for name in self.base_fields if data.get(name)}
+        if "period" not in given and ("start" in given or "end" in given):
+            given["period"] = "custom"
+        super().__init__({**DEFAULT, **given})
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = self.cleaned_data
+        if data.get("period") == "custom" and not self.errors:
+            if not data["start"] or not data["end"]:
+                self.add_error("start" if not data["start"] else "end", "Say from when until when.")
+            elif data["start"] >= data["end"]:
+                self.add_error("end", "This must be later than the beginning.")
+        return data
+
+    def query(self) -> Query:
+        """What was asked for. The form must be valid."""
+        data = self.cleaned_data
+        custom = data["period"] == "custom"
+        start, end = (data["start"], data["end"]) if custom else preset(data["period"], timezone.now().astimezone(UTC))
+        return Query(start, end, data["by"], {name: data[name] for name in FILTERS if data[name]})

@@ -1,0 +1,81 @@
+"""From an ``Entry`` to the parameters of one INSERT into Usage: whatever a client or an upstream sent, a row that any
+database takes. Text is cut to its column, NULs and lone surrogates are replaced, counts beyond all reason are cut.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from operator import attrgetter, gt
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tenants.ledger import Entry
+from tenants.models import Usage
+
+log = logging.getLogger(__name__)
+
+Row = tuple[Any, ...]
+
+MOST = 10**12
+"""No request has more tokens or microseconds than this; a larger count would overflow the sums of others."""
+MOST_COST = 10**17
+MOST_SMALL = 2**15 - 1
+TAGS = 32
+TAG_SIZE = 255
+
+_FIELDS: dict[str, models.Field[Any, Any]] = {field.attname: field for field in Usage._meta.concrete_fields}
+_CONVERTED = ("id", "corrects", "created_at", "stream", "estimated", "cost", "first_byte_us", "tags")
+_TEXTS = tuple(name for name, field in _FIELDS.items() if isinstance(field, models.CharField))
+_COUNTS = tuple(name for name in _FIELDS if name not in _CONVERTED + _TEXTS)
+_SIZES: tuple[int, ...] = tuple(_FIELDS[name].max_length or 0 for name in _TEXTS)
+_BOUNDS = dict.fromkeys(_COUNTS, MOST) | {"status": MOST_SMALL, "attempts": MOST_SMALL, "first_byte_us": MOST, "cost": MOST_COST}
+_texts, _counts = attrgetter(*_TEXTS), attrgetter(*_COUNTS)
+
+
+def insert_sql(connection: BaseDatabaseWrapper) -> str:
+    """The INSERT whose parameters ``row`` makes."""
+    quote = connection.ops.quote_name
+    columns = [quote(_FIELDS[name].column) for name in _CONVERTED + _TEXTS + _COUNTS]
+    return f"INSERT INTO {quote(Usage._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608
+
+
+def row(entry: Entry, *, sqlite: bool) -> Row:
+    """The parameters of ``insert_sql``; the entry itself is tidied where that is needed, so that sums of entries are
+    sums of rows. Raises TypeError, ValueError, OverflowError or AttributeError where a field is not of its type."""
+    texts: tuple[str, ...] = _texts(entry)
+    counts: tuple[int, ...] = _counts(entry)
+    tags = json.dumps(entry.tags) if entry.tags else "[]"
+    joined = "".join(texts)
+    odd_text = not joined.isascii() or "\0" in joined or any(map(gt, map(len, texts), _SIZES))
+    if odd_text or max(counts) > MOST or min(counts) < 0 or "\\u" in tags or len(tags) > TAG_SIZE:
+        tidy(entry)
+        texts, counts, tags = _texts(entry), _counts(entry), json.dumps(entry.tags)
+    created_at = datetime.fromtimestamp(entry.created_at, UTC)
+    stream, estimated, cost, first_byte_us = bool(entry.stream), bool(entry.estimated), entry.cost, entry.first_byte_us
+    if not sqlite:
+        return (entry.id, entry.corrects, created_at, stream, estimated, cost, first_byte_us, tags, *texts, *counts)
+    # As Django's adapters would write them; sqlite3 takes exact ints and strings without asking an adapter.
+    corrects = entry.corrects and entry.corrects.hex
+    return (entry.id.hex, corrects, str(created_at)[:-6], int(stream), int(estimated), cost, first_byte_us, tags, *texts, *counts)
+
+
+def tidy(entry: Entry) -> None:
+    """Make every field of ``entry`` one that its column takes. Text loses what cannot be stored without a word; a
+    count that is cut is logged with what it was."""
+    for name, size in zip(_TEXTS, _SIZES, strict=True):
+        setattr(entry, name, clean(str(getattr(entry, name) or ""), size))
+    entry.tags = [clean(str(tag), TAG_SIZE) for tag in entry.tags[:TAGS]]
+    for name, most in _BOUNDS.items():
+        value = getattr(entry, name)
+        if value is not None and abs(value) > most:
+            log.error("usage row with an impossible count, cut to %d", most, extra={"id": str(entry.id), "column": name, "value": str(value)[:100]})
+            setattr(entry, name, most if value > 0 else -most)
+
+
+def clean(text: str, size: int) -> str:
+    """``text`` as every database can store it, at most ``size`` characters."""
+    return text[:size].replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,157 @@
+"""Measures the gateway beside a bare forwarder and LiteLLM: `python -m tests.bench [--quick]`, or `make bench`.
+
+How to read it. All servers share one core, with all their processes; the load generator and the upstream share
+another. Bursts of a second or two go round the servers in turn, so compare within one run, never between runs: only
+the ratios mean something on another machine. "requests/s" is the median of the bursts, at 32 connections; the ratio
+is the median of the ratios of neighbouring bursts. CPU per request moves less than requests/s when the machine is
+busy. "One connection" is what one caller waits; the gateway's p50 less the forwarder's is what the gateway adds.
+Streams are measured twice: as fast as they come, when events run together in the socket, and paced (an event every
+few ms each), when each event is handled alone and its cost in CPU time tells. RSS is read after the load.
+A ratio is printed only if every reply was good and the gateway's stored rows equal the upstream's own count.
+
+Exit code: 1 if an asserted goal is missed (not with --no-assert), 2 if something did not run.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from tests.bench import gateway, lab, litellm, load, report
+from tests.bench.measure import Series, interleave, ratio
+from tests.bench.report import Goal
+from tests.bench.upstream import USAGE
+
+CONNECTIONS = 32
+PACE_MS = 10
+_BESIDE = ("small", "litellm")
+LONGEST = 900  # seconds; a run takes about three minutes, so this one hangs
+
+
+def main() -> int:
+    options = _options()
+    if options.install_litellm:
+        litellm.install()
+        return 0
+    signal.signal(signal.SIGTERM, _end)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _end)
+        signal.alarm(LONGEST)
+    skip = set(options.skip) | ({"large"} if "small" in options.skip else set())
+    try:
+        with lab.running(skip) as room:
+            met = _measure(room, options.quick)
+    except RuntimeError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0 if met or options.no_assert else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the gateway on this machine.")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter bursts: under a minute")
+    parser.add_argument("--no-assert", action="store_true", help="exit code 0 even if a goal is missed")
+    parser.add_argument("--install-litellm", action="store_true", help=f"install LiteLLM {litellm.VERSION}, then end")
+    names = ["small", "large", "litellm"]
+    parser.add_argument("--skip", action="append", default=[], choices=names, help="leave a server out")
+    return parser.parse_args()
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    raise RuntimeError(f"ended by signal {signal.Signals(number).name}")
+
+
+def _measure(room: lab.Lab, quick: bool) -> bool:
+    rounds, seconds = (3, 0.75) if quick else (7, 1.75)
+    _print_setting(room, rounds, seconds)
+    names = ["forwarder", *(name for name in ("small", "large") if name in room.servers)]
+
+    alone = {"nginx": room.load("nginx")}
+    many = interleave(alone, {}, CONNECTIONS, 1, seconds)
+    many |= interleave({name: room.load(name) for name in names}, room.servers, CONNECTIONS, rounds, seconds)
+    report.throughput(f"{CONNECTIONS} connections", many)
+    beside = _measure_litellm(room, quick)
+
+    pair = names[:2]
+    one = interleave({name: room.load(name) for name in pair}, room.servers, 1, rounds, seconds)
+    report.latency(one)
+    streams = {name: room.load(name, stream=True) for name in pair}
+    fast = interleave(streams, room.servers, CONNECTIONS, 2 if quick else 5, seconds)
+    paced = _measure_paced(room, streams, quick)
+    report.streams(fast, paced)
+    if "small" not in room.servers:
+        return True
+    if not _check_rows(room, [many, beside, one, fast, paced]):
+        return False
+    return report.goals(_goals(room, many, beside, one))
+
+
+def _measure_litellm(room: lab.Lab, quick: bool) -> dict[str, Series]:
+    if "litellm" not in room.servers:
+        return {}
+    loads: dict[str, load.Load] = {name: room.load(name) for name in _BESIDE if name in room.servers}
+    found = interleave(loads, room.servers, CONNECTIONS, 1 if quick else 3, 2)
+    report.throughput("Beside LiteLLM", found)
+    return found
+
+
+def _measure_paced(room: lab.Lab, loads: dict[str, load.Load], quick: bool) -> dict[str, Series]:
+    """Streams whose events come one by one; a stream then lasts some seconds, so the bursts are longer."""
+    room.streams.pace(PACE_MS)
+    long = {name: load.lasting(one, PACE_MS / 1000 * 110 + 0.5) for name, one in loads.items()}
+    try:
+        return interleave(long, room.servers, CONNECTIONS, 1 if quick else 2, 1 if quick else 3)
+    finally:
+        room.streams.pace(0)
+
+
+def _print_setting(room: lab.Lab, rounds: int, seconds: float) -> None:
+    pins = f"servers on core {room.server_core}, load and upstream on core {room.load_core}"
+    if room.server_core == room.load_core:
+        pins = "all on one core, or not pinned: the ratios are too low"
+    busy = os.getloadavg()[0]
+    print(f"Load by {load.generator()}, upstream {room.whole.title}; {pins}; load average {busy:.1f} at the start.")
+    print(f"{rounds} bursts of about {seconds:g} s each, in turn; prompt of {len(load.PROMPT)} bytes.")
+    for name, reason in room.absent.items():
+        print(f"{report.TITLES[name]}: {reason}.")
+
+
+def _check_rows(room: lab.Lab, found: list[dict[str, Series]]) -> bool:
+    """No ratio without this: every reply was good, and each call is one stored row with its tokens."""
+    honest = not sum(series.errors for table in found for series in table.values())
+    print("\nEvery reply was good." if honest else "\nSome replies were errors: no ratio is given.")
+    for name in ("small", "large"):
+        if name not in room.servers:
+            continue
+        count = room.upstream_count(name)
+        rows = gateway.rows(room.data(name), count)
+        tokens = (count * USAGE["prompt_tokens"], count * USAGE["completion_tokens"])
+        exact = (rows.all, rows.good, rows.input_tokens, rows.output_tokens) == (count, count, *tokens)
+        lines = gateway.log_lines(room.servers[name])
+        honest = honest and exact and lines == count
+        verdict = "equal" if exact and lines == count else "DIFFERENT: no ratio is given"
+        print(
+            f"{report.TITLES[name]}: upstream counted {count:,}; rows {rows.good:,} of {rows.all:,}, tokens "
+            f"{rows.input_tokens:,} + {rows.output_tokens:,}, log lines {lines:,}: {verdict}."
+        )
+    return honest
+
+
+def _goals(room: lab.Lab, many: dict[str, Series], beside: dict[str, Series], one: dict[str, Series]) -> list[Goal]:
+    added = one["small"].p50_ms - one["forwarder"].p50_ms
+    goals = [
+        Goal("requests/s, gateway / forwarder", ratio(many["small"], many["forwarder"]), 0.6, True),
+        Goal("p50 added at one connection", added, 0.3, False, " ms", asserted=False),
+        Goal("RSS after load", room.servers["small"].rss_mb(), 150, False, " MB"),
+    ]
+    if "litellm" in beside:
+        goals.insert(1, Goal("requests/s, gateway / LiteLLM", ratio(beside["small"], beside["litellm"]), 40, True))
+    if "large" in many:
+        goals.append(Goal("requests/s, large / small", ratio(many["large"], many["small"]), 0.9, True))
+        goals.append(Goal("RSS of the large one after load", room.servers["large"].rss_mb(), 200, False, " MB"))
+    return goals
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""This gateway with everything on, as an operator would start it: key check, routing, metrics, log line, usage rows.
+
+Two sizes are set up: `small`, by `manage.py apply`, and `large`, a copy of it that `seed.py` fills.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.load import KEY, MODEL, STREAM_MODEL
+from tests.bench.servers import ROOT, Server, free_port
+
+METRICS_TOKEN = "bench-metrics-not-a-secret"
+_DROPPED = ("GATEWAY_", "SERVER_", "LLM_GATEWAY_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "OLLAMA_", "DJANGO_")
+
+
+@dataclass(frozen=True)
+class Size:
+    routes: int
+    keys: int
+    tenants: int
+
+
+SMALL = Size(routes=20, keys=40, tenants=4)
+LARGE = Size(routes=10_000, keys=100_000, tenants=200)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the gateway stored: rows in all, rows of status 200, and their tokens."""
+
+    all: int
+    good: int
+    input_tokens: int
+    output_tokens: int
+
+
+def environment(data: Path) -> dict[str, str]:
+    """The caller's environment without what would change the gateway (a database, a provider, a port)."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+        kept.pop(name, None)
+    return kept | {"GATEWAY_DATA_DIR": str(data), "GATEWAY_METRICS_TOKEN": METRICS_TOKEN}
+
+
+def configure(data: Path, whole_url: str, stream_url: str) -> None:
+    """Make the database of the small gateway."""
+    provider = {"kind": "openai-compatible", "api_key": "bench-upstream"}
+    document = {
+        "version": 1,
+        "providers": [
+            {"name": "whole", "base_url": whole_url, **provider},
+            {"name": "streams", "base_url": stream_url, **provider},
+        ],
+        "routes": [
+            {"model": name.format(number), "targets": [{"provider": place, "model": "bench"}]}
+            for number in range(SMALL.routes)
+            for name, place in ((MODEL, "whole"), (STREAM_MODEL, "streams"))
+        ],
+        "tenants": [
+            {"name": f"tenant-{tenant}", "keys": [_key(number) for number in range(tenant, SMALL.keys, SMALL.tenants)]}
+            for tenant in range(SMALL.tenants)
+        ],
+    }
+    data.mkdir(mode=0o700)
+    path = data.parent / "bench.yaml"
+    path.write_text(json.dumps(document))  # JSON is YAML
+    manage(environment(data), "migrate", "--verbosity", "0")
+    manage(environment(data), "apply", str(path))
+
+
+def _key(number: int) -> dict[str, str]:
+    return {"name": f"key-{number}", "key": KEY.format(number)}
+
+
+def enlarge(small: Path, large: Path, whole_url: str) -> None:
+    """Make the database of the large gateway from the small one's, which must not run."""
+    shutil.copytree(small, large)
+    _seed(environment(large), "fill", str(LARGE.routes), str(LARGE.keys), str(LARGE.tenants), whole_url)
+
+
+def start(name: str, data: Path, core: int) -> Server:
+    port = free_port()
+    command = [sys.executable, "manage.py", "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return Server.start(name, command, port, core, data.parent / f"{name}.log", environment(data))
+
+
+def rows(data: Path, expected: int, patience: float = 20) -> Rows:
+    """The stored rows; waits until there are `expected` good ones, since they are written off the request path."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = Rows(**json.loads(_seed(environment(data), "count")))
+        if found.good >= expected or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def log_lines(server: Server) -> int:
+    """How many requests its log tells of."""
+    with server.log.open("rb") as lines:
+        return sum(b'"status_code"' in line and b"chat" in line for line in lines)
+
+
+def manage(env: Mapping[str, str], *arguments: str) -> str:
+    return _run([sys.executable, "manage.py", *arguments], env)
+
+
+def _seed(env: Mapping[str, str], *arguments: str) -> str:
+    return _run([sys.executable, "-m", "tests.bench.seed", *arguments], env)
+
+
+def _run(command: list[str], env: Mapping[str, str]) -> str:
+    done = subprocess.run(command, check=False, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}")
+    return done.stdout
