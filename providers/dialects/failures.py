@@ -25,10 +25,10 @@ KINDS = {
     "network": (502, "server_error", "api_error", "INTERNAL"),
     "server_error": (502, "server_error", "api_error", "INTERNAL"),
 }
-CODES = {"invalid_request": "invalid_request", "auth": "invalid_api_key", "unknown_model": "model_not_found"} | {
-    "rate_limit": "rate_limit_exceeded",
+CODES = {
+    "auth": "invalid_api_key", "unknown_model": "model_not_found", "rate_limit": "rate_limit_exceeded",
     "budget": "insufficient_quota",
-}
+}  # fmt: skip
 #: The words in which upstreams say that an error is of a kind, where the status does not (streams have none).
 TYPE_KINDS = {
     "invalid_request_error": "invalid_request", "authentication_error": "auth", "permission_error": "permission",

@@ -269,7 +269,7 @@ def detail(part: Thinking, form: str) -> Json:
     """One of OpenRouter's ``reasoning_details``."""
     named = present(format=form or FORMATS.get(part.signed_by, ""))
     if part.redacted:
-        return {"type": "reasoning.encrypted", "data": part.signature} | named | part.extra
+        return {"type": "reasoning.encrypted"} | present(data=part.signature) | named | part.extra
     if part.summaries:
         return {"type": "reasoning.summary", "summary": "".join(part.summaries)} | named | part.extra
     text = {"text": "".join(part.texts)} if part.texts else {}

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from providers.chat import Chat, Event, Failed, cut_short
-from providers.dialects.tool_names import ToolNames
+from providers.chat import Event, Failed, ToolDelta, ToolStarted, cut_short
+from providers.dialects.tool_names import InputText, ToolNames
 
 #: What reading a member of the wrong type raises. An upstream's garbage must never be an exception of ours.
 GARBAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
@@ -31,6 +31,7 @@ class Reader:
     def __init__(self, names: ToolNames | None = None) -> None:
         self.names = names or ToolNames()
         self.over = False
+        self._inputs: dict[int, InputText] = {}
 
     def feed(self, event: SseEvent) -> list[Event]:
         if self.over:
@@ -43,6 +44,17 @@ class Reader:
 
     def _read(self, event: SseEvent) -> list[Event]:
         raise NotImplementedError
+
+    def tool_started(self, index: int, id: str, wire: str, kind: str = "function") -> ToolStarted:
+        """The call of the tool that the upstream knows as ``wire``, under the client's own name for it."""
+        told, namespace, name = self.names.back(wire)
+        if self.names.unwraps(wire):
+            self._inputs[index] = InputText()
+        return ToolStarted(index, id, name, told if kind == "function" else kind, namespace)
+
+    def tool_delta(self, index: int, text: str) -> ToolDelta:
+        unwrap = self._inputs.get(index)
+        return ToolDelta(index, unwrap.feed(text) if unwrap else text)
 
     def flush(self) -> list[Event]:
         """Failed where the terminator is missing."""
@@ -59,6 +71,3 @@ def parsed(data: Any) -> dict[str, Any]:
         raise ValueError("not an object")
     return doc
 
-
-def chat_of(chat: Chat | None, dialect: str) -> Chat:
-    return chat or Chat(dialect, "", [])

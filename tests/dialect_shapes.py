@@ -1,0 +1,52 @@
+"""When two JSON documents of a dialect say the same: the listed normalisations, written apart from the dialects.
+
+Each is a fact of the API's documentation, not of our code: both spellings are accepted and mean one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Json = Any
+#: Members whose value is the user's own JSON: nothing in it is touched.
+VERBATIM = (
+    "parameters", "input_schema", "schema", "arguments", "args", "responseSchema", "responseJsonSchema",
+    "parametersJsonSchema", "parameters_json_schema", "metadata", "output_schema",
+)  # fmt: skip
+
+
+def without_null(value: Json) -> Json:
+    """All: a null member is an absent one, and so is an empty list of tools, stops or calls."""
+    if isinstance(value, list):
+        return [without_null(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {k: v if k in VERBATIM else without_null(v) for k, v in value.items() if v is not None}
+    return {k: v for k, v in kept.items() if not (k in EMPTY_IS_ABSENT and v in ([], {}))}
+
+
+EMPTY_IS_ABSENT = ("tools", "stop", "tool_calls", "metadata", "modalities", "stop_sequences", "content", "annotations")
+
+
+def _parts(content: Json, kind: str = "text") -> Json:
+    """All: a string content is a list of one text."""
+    return [{"type": kind, "text": content}] if isinstance(content, str) else content
+
+
+def chat_request(doc: Json) -> Json:
+    """OpenAI chat: ``stop`` may be one string; ``type`` of a tool and a tool call defaults to ``function``."""
+    doc = without_null(doc)
+    if isinstance(doc.get("stop"), str):
+        doc["stop"] = [doc["stop"]]
+    for message in doc.get("messages", []):
+        if "content" in message:
+            message["content"] = _parts(message["content"])
+        for call in message.get("tool_calls", []):
+            call.setdefault("type", "function")
+    for tool in doc.get("tools", []):
+        tool.setdefault("type", "function")
+    return doc
+
+
+NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request}
