@@ -191,11 +191,15 @@ class Message:
 
 @dataclass(slots=True)
 class FunctionTool:
+    """``native`` is the schema as ``Chat.dialect`` wrote it, where that is no JSON schema; ``form`` the member's name."""
+
     name: str
     description: str | None = None
     parameters: Json | None = None
     strict: bool | None = None
     cache: Cache | None = None
+    native: Json | None = None
+    form: str = ""
     extra: Json = field(default_factory=dict)
 
 
@@ -266,11 +270,12 @@ class Sampling:
 
 @dataclass(slots=True)
 class ResponseFormat:
-    """``kind`` is text, json_object or json_schema."""
+    """``kind`` is text, json_object or json_schema. ``native`` as in FunctionTool."""
 
     kind: str
     name: str = ""
     schema: Json | None = None
+    native: Json | None = None
     strict: bool | None = None
     description: str | None = None
     form: str = ""

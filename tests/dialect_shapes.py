@@ -12,7 +12,7 @@ Json = Any
 #: Members whose value is the user's own JSON: nothing in it is touched.
 VERBATIM = (
     "parameters", "input_schema", "schema", "arguments", "args", "responseSchema", "responseJsonSchema",
-    "parametersJsonSchema", "parameters_json_schema", "metadata", "output_schema",
+    "parametersJsonSchema", "parameters_json_schema", "metadata", "output_schema", "input",
 )  # fmt: skip
 
 
@@ -49,4 +49,19 @@ def chat_request(doc: Json) -> Json:
     return doc
 
 
-NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request}
+def anthropic_request(doc: Json) -> Json:
+    """Anthropic: ``type`` of a client's tool defaults to ``custom``."""
+    doc = without_null(doc)
+    if "system" in doc:
+        doc["system"] = _parts(doc["system"])
+    for message in doc.get("messages", []):
+        message["content"] = _parts(message.get("content", []))
+        for block in message["content"]:
+            if "content" in block:
+                block["content"] = _parts(block["content"])
+    for tool in doc.get("tools", []):
+        tool.setdefault("type", "custom")
+    return doc
+
+
+NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "anthropic": anthropic_request}

@@ -7,6 +7,13 @@ from collections.abc import Iterable
 from providers.chat import Cache, Chat, Json, Unsupported
 
 
+#: Top-level fields of one dialect without which a request means something else.
+MEANINGFUL = {
+    "audio", "cachedContent", "container", "context_management", "conversation", "grammar", "prediction", "prompt",
+    "background",
+}  # fmt: skip
+
+
 class Loss:
     """``dropped`` names fields of the client's request that are not in the upstream's; paths bear no indices, so that
     they stay few. ``lenient`` lists also what would be refused."""
@@ -34,6 +41,8 @@ class Loss:
         if not self.foreign or not extra:
             return extra
         for name in extra:
+            if not path and name in MEANINGFUL:
+                self.refuse(name)
             self.drop(f"{path}.{name}" if path else name)
         return {}
 

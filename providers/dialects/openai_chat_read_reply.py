@@ -35,7 +35,7 @@ from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_chat_write_request import NAMING
 from providers.dialects.openai_parts import read_annotation, read_source
 from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed
-from providers.dialects.tool_names import ToolNames
+from providers.dialects.tool_names import names_for
 from providers.usage import read_usage
 
 REASONS = {
@@ -47,10 +47,6 @@ REASONS = {
     "error": "error",
 }
 LOGPROBS = ("content", "refusal", "reasoning_content")
-
-
-def names_of(chat: Chat | None) -> ToolNames:
-    return ToolNames(chat, NAMING) if chat is not None else ToolNames()
 
 
 def read_error(status: int, doc: Any) -> Failed:
@@ -76,6 +72,7 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
         found = reader.started_by(doc)
         for choice in doc["choices"]:
             found += reader.choice(choice, choice.get("message") or choice.get("delta") or {})
+        found += reader.unfinished()
         usage = read_usage("chat", doc)
         return found if usage is None else [*found, Used(usage)]
     except GARBAGE:
@@ -98,7 +95,7 @@ class StreamReader(Reader):
     """``needs_done``: whether a stream without ``[DONE]`` was cut; a server without it is complete at its finish."""
 
     def __init__(self, chat: Chat | None = None, needs_done: bool = True) -> None:
-        super().__init__(names_of(chat))
+        super().__init__(names_for(chat, DIALECT, NAMING))
         self.needs_done = needs_done
         self.begun = False
         self.choices: dict[int, _Choice] = {}
@@ -126,11 +123,11 @@ class StreamReader(Reader):
         self.over = True
         if not self.begun:
             return [not_understood()]
-        return self._unfinished()
+        return self.unfinished()
 
-    def _unfinished(self) -> list[Event]:
+    def unfinished(self) -> list[Event]:
         at = [index for index, choice in self.choices.items() if not choice.finished]
-        return [self._finish(index, self.choices[index], "") for index in at]
+        return [self._finish(index, self.choices[index], "stop") for index in at]
 
     def flush(self) -> list[Event]:
         if not self.needs_done and self.choices and all(choice.finished for choice in self.choices.values()):

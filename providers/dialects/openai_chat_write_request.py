@@ -34,7 +34,7 @@ from providers.dialects.efforts import effort_of
 from providers.dialects.loss import Loss
 from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_parts import write_cache, write_source
-from providers.dialects.tool_names import Naming, ToolNames
+from providers.dialects.tool_names import Naming, ToolNames, names_for
 from providers.fields import present
 from providers.schemas import EMPTY, strict_ready
 
@@ -48,7 +48,7 @@ FORMATS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1", "op
 def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     """The body for ``chat`` and the names of what it leaves out. Raises Unsupported."""
     loss = Loss(chat, DIALECT, lenient)
-    names = ToolNames(chat, NAMING)
+    names = names_for(chat, DIALECT, NAMING)
     doc: Json = {"model": chat.model, "messages": _messages(chat, loss, names)}
     doc |= _sampling(chat, loss) | _tools(chat, loss, names) | _format(chat, loss)
     limit = chat.max_tokens_form

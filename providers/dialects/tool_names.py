@@ -141,3 +141,8 @@ class InputText:
             return str(orjson.loads(f'"{text}"')) if "\\" in text else text
         except ValueError:
             return text
+
+
+def names_for(chat: Chat | None, dialect: str, naming: Naming) -> ToolNames:
+    """The names of a request on its way to an upstream of ``dialect``; its own names stay."""
+    return ToolNames() if chat is None or chat.dialect == dialect else ToolNames(chat, naming)
