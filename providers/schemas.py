@@ -20,6 +20,12 @@ GEMINI = {
     "minProperties", "maxProperties", "minLength", "maxLength", "pattern", "example", "anyOf", "propertyOrdering",
     "default", "items", "minimum", "maximum",
 }  # fmt: skip
+#: What its JSON schema members know.
+GEMINI_JSON = {
+    "$id", "$defs", "$ref", "$anchor", "type", "format", "title", "description", "enum", "items", "prefixItems",
+    "minItems", "maxItems", "minimum", "maximum", "anyOf", "oneOf", "properties", "additionalProperties", "required",
+    "propertyOrdering", "default", "minLength", "maxLength", "pattern",
+}  # fmt: skip
 GEMINI_FORMATS = {"string": ("enum", "date-time"), "integer": ("int32", "int64"), "number": ("float", "double")}
 #: What Anthropic's structured output refuses; it asks SDKs to move these into the description.
 ANTHROPIC_REFUSED = (
@@ -77,6 +83,18 @@ def _inline(schema: Any, root: Json, seen: tuple[str, ...]) -> Any:
 def for_gemini(schema: Json) -> Json:
     """``schema`` as Gemini's ``parameters`` and ``responseSchema`` take it."""
     return walked(inlined(schema), _gemini)  # type: ignore[no-any-return]
+
+
+def for_gemini_json(schema: Json) -> Json:
+    """``schema`` as Gemini's ``…JsonSchema`` members take it: JSON schema, but only a part of it."""
+    return walked(schema, _gemini_json)  # type: ignore[no-any-return]
+
+
+def _gemini_json(schema: Json) -> Json:
+    found = dict(schema)
+    if "const" in found:
+        found.setdefault("enum", [found["const"]])
+    return {name: value for name, value in found.items() if name in GEMINI_JSON}
 
 
 def _gemini(schema: Json) -> Json:

@@ -64,4 +64,45 @@ def anthropic_request(doc: Json) -> Json:
     return doc
 
 
-NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "anthropic": anthropic_request}
+def _camel(value: Json) -> Json:
+    if isinstance(value, list):
+        return [_camel(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    named = {name.split("_")[0] + "".join(w.capitalize() for w in name.split("_")[1:]): v for name, v in value.items()}
+    return {name: v if name in GEMINI_VERBATIM else _camel(v) for name, v in named.items()}
+
+
+GEMINI_VERBATIM = (
+    "parameters", "parametersJsonSchema", "args", "response", "responseSchema", "responseJsonSchema", "labels",
+    "googleSearch", "fileSearch", "codeExecution", "urlContext", "modelArmorConfig", "toolCall", "toolResponse",
+)  # fmt: skip
+
+
+def gemini_request(doc: Json) -> Json:
+    """Gemini: names in snake_case are those in camelCase; one object is a list of one; ``thought: false`` is the
+    default; a role on the system instruction and none on a content are ignored; tools are a set of declarations and
+    hosted tools, however they are grouped; enums are read in any case; a part with only a signature is an empty text with one."""
+    doc = _camel(without_null(doc))
+    doc.get("systemInstruction", {}).pop("role", None)
+    for content in [*doc.get("contents", []), doc.get("systemInstruction", {})]:
+        for part in content.get("parts", []):
+            if part.get("thought") is False:
+                del part["thought"]
+            if part.keys() - {"thought"} == {"thoughtSignature"}:
+                part["text"] = ""
+    tools = doc.get("tools", [])
+    doc["tools"] = _gemini_tools([tools] if isinstance(tools, dict) else tools)
+    config = doc.get("generationConfig", {}).get("thinkingConfig", {})
+    if "thinkingLevel" in config:
+        config["thinkingLevel"] = config["thinkingLevel"].lower()
+    return {name: value for name, value in doc.items() if value not in ({}, [])}
+
+
+def _gemini_tools(tools: Json) -> Json:
+    functions = [function for tool in tools for function in tool.get("functionDeclarations", [])]
+    hosted = [{name: v} for tool in tools for name, v in tool.items() if name != "functionDeclarations"]
+    return [{"functionDeclarations": functions}] * bool(functions) + hosted
+
+
+NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "anthropic": anthropic_request, "gemini": gemini_request}

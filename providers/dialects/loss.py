@@ -8,10 +8,7 @@ from providers.chat import Cache, Chat, Json, Unsupported
 
 
 #: Top-level fields of one dialect without which a request means something else.
-MEANINGFUL = {
-    "audio", "cachedContent", "container", "context_management", "conversation", "grammar", "prediction", "prompt",
-    "background",
-}  # fmt: skip
+MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation", "grammar", "prompt"}
 
 
 class Loss:
