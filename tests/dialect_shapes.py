@@ -12,17 +12,17 @@ Json = Any
 #: Members whose value is the user's own JSON: nothing in it is touched.
 VERBATIM = (
     "parameters", "input_schema", "schema", "arguments", "args", "responseSchema", "responseJsonSchema",
-    "parametersJsonSchema", "parameters_json_schema", "metadata", "output_schema", "input",
+    "parametersJsonSchema", "parameters_json_schema", "metadata", "output_schema",
 )  # fmt: skip
 
 
-def without_null(value: Json) -> Json:
+def without_null(value: Json, verbatim: tuple[str, ...] = VERBATIM) -> Json:
     """All: a null member is an absent one, and so is an empty list of tools, stops or calls."""
     if isinstance(value, list):
-        return [without_null(item) for item in value]
+        return [without_null(item, verbatim) for item in value]
     if not isinstance(value, dict):
         return value
-    kept = {k: v if k in VERBATIM else without_null(v) for k, v in value.items() if v is not None}
+    kept = {k: v if k in verbatim else without_null(v, verbatim) for k, v in value.items() if v is not None}
     return {k: v for k, v in kept.items() if not (k in EMPTY_IS_ABSENT and v in ([], {}))}
 
 
@@ -49,9 +49,31 @@ def chat_request(doc: Json) -> Json:
     return doc
 
 
+def responses_request(doc: Json) -> Json:
+    """Responses: an input string is one user message; ``type`` of a message may be absent; a content string is one
+    text of its role's type; ``include`` is a set; a reasoning item's summary may be absent."""
+    doc = without_null(doc)
+    given = doc.get("input", [])
+    items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
+    for item in items:
+        if "role" in item:
+            item.setdefault("type", "message")
+        if item.get("type") == "message":
+            kind = "output_text" if item["role"] == "assistant" else "input_text"
+            item["content"] = _parts(item.get("content", []), kind)
+        if isinstance(item.get("output"), str):
+            item["output"] = _parts(item["output"], "input_text")
+        if item.get("type") == "reasoning":
+            item.setdefault("summary", [])
+    doc["input"] = items
+    if "include" in doc:
+        doc["include"] = sorted(doc["include"])
+    return doc
+
+
 def anthropic_request(doc: Json) -> Json:
     """Anthropic: ``type`` of a client's tool defaults to ``custom``."""
-    doc = without_null(doc)
+    doc = without_null(doc, (*VERBATIM, "input"))
     if "system" in doc:
         doc["system"] = _parts(doc["system"])
     for message in doc.get("messages", []):
@@ -105,4 +127,4 @@ def _gemini_tools(tools: Json) -> Json:
     return [{"functionDeclarations": functions}] * bool(functions) + hosted
 
 
-NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "anthropic": anthropic_request, "gemini": gemini_request}
+NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "openai_responses": responses_request, "anthropic": anthropic_request, "gemini": gemini_request}

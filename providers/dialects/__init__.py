@@ -67,7 +67,7 @@ class Dialect(Upstream, Client, Protocol):
     """Both sides."""
 
 
-from providers.dialects import anthropic, gemini, openai_chat  # noqa: E402
+from providers.dialects import anthropic, gemini, openai_chat, openai_responses  # noqa: E402
 
-CLIENTS: dict[str, Client] = {"openai_chat": openai_chat, "anthropic": anthropic, "gemini": gemini}
-UPSTREAMS: dict[str, Upstream] = {"openai_chat": openai_chat, "anthropic": anthropic, "gemini": gemini}
+CLIENTS: dict[str, Client] = {"openai_chat": openai_chat, "openai_responses": openai_responses, "anthropic": anthropic, "gemini": gemini}
+UPSTREAMS: dict[str, Upstream] = {"openai_chat": openai_chat, "openai_responses": openai_responses, "anthropic": anthropic, "gemini": gemini}
