@@ -30,6 +30,7 @@ SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT(_\d+_(TCP|UDP|SCT
 SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+NUMBER = re.compile(r"\d+(\.\d+)?")
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 SIZE = re.compile(r"(\d+) ?([kmg]?)(?:i?b)?", re.IGNORECASE)
@@ -67,16 +68,11 @@ def load_env_file(base: Path) -> None:
 
 def seconds(text: str) -> float:
     """``30``, ``30s``, ``1.5m`` or ``1m30s`` in seconds."""
-    try:
-        return float(text) if text[0].isdigit() and text[-1].isdigit() else _compound(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a duration such as 30, 30s or 5m") from None
-
-
-def _compound(text: str) -> float:
-    parts = DURATION.findall(text)
-    if "".join(number + unit for number, unit in parts) != text:
-        raise ValueError
+    if NUMBER.fullmatch(text):
+        return float(text)
+    parts: list[tuple[str, str]] = DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration such as 30, 30s or 5m")
     return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from gateway_project.environment import Environment, Refused
+from gateway_project.environment import Environment, Refused, load_env_file
 
 COMMAND = "python -m gateway_project.keyring >> .env"
 LEAST_LENGTH = 16
@@ -81,7 +82,7 @@ def _create(path: Path, text: str) -> None:
     except FileExistsError:
         pass
     finally:
-        os.unlink(name)
+        Path(name).unlink()
 
 
 def encryption_keys(text: str) -> list[str]:
@@ -104,12 +105,10 @@ def peppers(text: str) -> list[bytes]:
 
 
 def main() -> None:
-    from gateway_project.environment import load_env_file
-
     load_env_file(Path(__file__).resolve().parent.parent)
     for name, make in MAKERS.items():
         if not os.environ.get(name):
-            print(f"{name}={make()}")
+            sys.stdout.write(f"{name}={make()}\n")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,15 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
+    def __call__(self, request: HttpRequest) -> Any:
+        if not iscoroutinefunction(self):
+            return super().__call__(request)
+        return self._wait(request)
+
+    async def _wait(self, request: HttpRequest) -> Any:
+        found = super().__call__(request)  # a file, or what comes of the next in line
+        return found if isinstance(found, HttpResponse) else await found
+
     @staticmethod
     def serve(static_file: Any, request: HttpRequest) -> HttpResponse:
         found = static_file.get_response(request.method, request.META)

@@ -113,6 +113,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect, nothing to forget
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 LOGGING = logging_config(GATEWAY_LOG_LEVEL)
 REST_FRAMEWORK = rest_framework(DEBUG)
 UNFOLD = THEME | {"LOGIN": {"form": "gateway_project.throttle.LoginForm"}}

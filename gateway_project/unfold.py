@@ -41,7 +41,9 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _page("Providers", "dns", "providers_provider_changelist", "providers.view_provider"),
-            _page("Their models", "deployed_code", "providers_upstreammodel_changelist", "providers.view_upstreammodel"),
+            _page(
+                "Their models", "deployed_code", "providers_upstreammodel_changelist", "providers.view_upstreammodel"
+            ),
         ],
     },
     {
@@ -72,6 +74,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "routing.dashboard.context",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("gateway/icon.svg")}],
     "STYLES": [lambda request: static("gateway/admin.css")],
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": NAVIGATION},
     "COLORS": {

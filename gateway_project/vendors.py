@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from gateway_project.environment import Environment, Refused, url
 from providers.presets import PRESETS, Preset
+from routing.vendors import FIRST_BYTE_SECONDS, RETRIES, Vendor
 
 DEFAULT = "LLM_GATEWAY_PROVIDERS_DEFAULT"
-FIRST_BYTE_SECONDS = 600.0
-RETRIES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Vendor:
-    """A provider to be: its kind is its name."""
-
-    kind: str
-    api_key: str = field(default="", repr=False)
-    base_url: str = ""
-    timeout: float = FIRST_BYTE_SECONDS
-    max_retries: int = RETRIES
 
 
 def vendors(env: Environment) -> list[Vendor]:

@@ -29,17 +29,28 @@ class CredentialInline(TabularInline):  # type: ignore[misc]
     formset = CredentialFormSet
     fields = ("name", "secret", "hint", "weight", "enabled")
     readonly_fields = ("hint",)
-    extra = 0
-    min_num = 0
+
+    def get_extra(self, request: HttpRequest, obj: Provider | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
 
 @admin.register(Provider)
 class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
     form = ProviderForm
     inlines = (CredentialInline,)
-    list_display = ("name", "title", "kind", "state", "address", "credential_hints", "model_count", "models_refreshed_at")
+    list_display = (
+        "name",
+        "title",
+        "kind",
+        "state",
+        "address",
+        "credential_hints",
+        "model_count",
+        "models_refreshed_at",
+    )
     list_filter = ("enabled", "kind")
     search_fields = ("name", "title", "base_url")
+    ordering = ("name",)
     actions = ("enable", "disable")
     warn_unsaved_form = True
     change_form_outer_before_template = "gateway/page_warnings.html"
@@ -51,27 +62,35 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
-        return Provider.objects.prefetch_related("credentials").annotate(models_known=Count("models"))
+        found: QuerySet[Provider] = (
+            super().get_queryset(request).prefetch_related("credentials").annotate(models_known=Count("models"))
+        )
+        return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Provider | None = None) -> tuple[str, ...]:
         return ("models_refreshed_at", "name") if obj else ("models_refreshed_at",)
 
-    @display(description="state", label=YES_NO, ordering="enabled")
+    def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "kind":  # no kind is the obvious one
+            kwargs["choices"] = db_field.get_choices(blank_choice=[("", "Choose one")])
+        return super().formfield_for_choice_field(db_field, request, **kwargs)
+
+    @display(description="state", label=YES_NO, ordering="enabled")  # type: ignore[untyped-decorator]
     def state(self, provider: Provider) -> str:
         return "on" if provider.enabled else "off"
 
-    @display(description="address")
+    @admin.display(description="address")
     def address(self, provider: Provider) -> str:
         return provider.address
 
-    @display(description="credentials")
+    @admin.display(description="credentials")
     def credential_hints(self, provider: Provider) -> str:
         found = [f"{row.name} {row.hint}" + ("" if row.enabled else " (off)") for row in provider.credentials.all()]
         return ", ".join(found) or ("none" if provider.preset.needs_secret else "not needed")
 
-    @display(description="models", ordering="models_known")
-    def model_count(self, provider: Provider) -> int:
-        return provider.models_known  # type: ignore[attr-defined, no-any-return]
+    @admin.display(description="models", ordering="models_known")
+    def model_count(self, provider: Any) -> int:
+        return int(provider.models_known)
 
     @admin.action(description="Turn on", permissions=("change",))
     def enable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
@@ -82,13 +101,20 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
         _switch(queryset, False)
 
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
-        before = obj.credentials.count() if change else 0
+        credentials = Credential.objects.filter(provider_id=obj.pk)
+        before = credentials.exists()
         super().save_model(request, obj, form, change)
-        if before and not obj.credentials.exists():
-            messages.warning(request, "The address changed, so the credentials of the old one were deleted. Enter those of the new one.")
+        if before and not credentials.exists():
+            messages.warning(
+                request,
+                "The address changed, so the credentials of the old one were deleted. Enter those of the new one.",
+            )
 
     def get_urls(self) -> list[URLPattern]:
-        return [path("<int:provider_id>/test-connection/", self.test_connection, name="providers_provider_test"), *super().get_urls()]
+        return [
+            path("<int:provider_id>/test-connection/", self.test_connection, name="providers_provider_test"),
+            *super().get_urls(),
+        ]
 
     async def test_connection(self, request: HttpRequest, provider_id: int) -> HttpResponse:
         """Ask the provider for its models and show what came. It waits for an upstream, so it is a coroutine:
@@ -124,7 +150,9 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
             "names": names[:200],
             "more": len(names) - 200,
         }
-        return TemplateResponse(request, "providers/test_connection.html", context, headers={"cache-control": "no-store"}).render()
+        return TemplateResponse(
+            request, "providers/test_connection.html", context, headers={"cache-control": "no-store"}
+        ).render()
 
 
 def _switch(queryset: QuerySet[Provider], enabled: bool) -> None:

@@ -118,7 +118,9 @@ async def _list(upstream: Upstream, pool: Connections) -> Probe:
 
 async def _page(upstream: Upstream, pool: Connections, listing: Listing, more: str) -> tuple[int, bytes]:
     query = "&".join(filter(None, (listing.query, more)))
-    reply = await pool.open(upstream, "GET", listing.path, (*listing.headers, (b"accept", b"application/json")), query=query.encode())
+    reply = await pool.open(
+        upstream, "GET", listing.path, (*listing.headers, (b"accept", b"application/json")), query=query.encode()
+    )
     try:
         body, _ = await reply.read(MAX_BYTES)
     finally:
@@ -137,7 +139,7 @@ def _parsed(body: bytes, listing: Listing) -> Mapping[str, Any] | None:
 
 
 def _models(rows: list[Any], listing: Listing) -> dict[str, Mapping[str, Any]]:
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for row in rows[:MAX_MODELS]:
         name = row.get(listing.name) if isinstance(row, dict) else None
         name = name.removeprefix("models/") if isinstance(name, str) else ""

@@ -24,6 +24,7 @@ from providers import addresses
 
 MAX_HEADER_BYTES = 65536
 KEEPALIVE_SECONDS = 60
+MAX_HOSTS = 4096
 
 
 class RefusedAddress(OSError):
@@ -35,15 +36,20 @@ class Guard:
 
     def __init__(self, allowed: Sequence[addresses.Network] = ()) -> None:
         self.allowed = tuple(allowed)
+        self.passed: set[str] = set()
 
     def check(self, host: str) -> None:
         """Refuse ``host`` if it is itself a refused address."""
+        if host in self.passed:
+            return
         try:
             bad = addresses.refused(host.strip("[]"), self.allowed)
         except ValueError:
-            return
+            bad = False
         if bad:
             raise RefusedAddress(host)
+        if len(self.passed) < MAX_HOSTS:
+            self.passed.add(host)
 
     def select(self, found: list[str]) -> list[str]:
         good = [text for text in found if not addresses.refused(text, self.allowed)]
@@ -89,6 +95,11 @@ def _yarl(url: str) -> URL:
     return URL(url, encoded=True)
 
 
+@lru_cache(64)
+def _timeout(connect: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect)
+
+
 class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, guard: Guard, context: ssl.SSLContext, proxy: str = "") -> None:
         self.guard = guard
@@ -116,11 +127,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         session = self.session or self._open()
-        url = _yarl(str(request.url))
+        extensions = request.extensions
+        url = _yarl(extensions.get("url") or str(request.url))
         if url.host:
             self.guard.check(url.host)
         headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=request.extensions.get("timeout", {}).get("connect"))
         try:
             reply = await session.request(
                 request.method,
@@ -128,7 +139,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=headers,
                 data=request.content or None,
                 allow_redirects=False,
-                timeout=timeout,
+                timeout=_timeout(extensions["timeout"]["connect"]),
                 proxy=self.proxy,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:

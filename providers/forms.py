@@ -27,7 +27,11 @@ class HeadersWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
         super().__init__({"rows": 3, "spellcheck": "false", "placeholder": "name: value", **(attrs or {})})
 
     def format_value(self, value: Any) -> str:
-        return "\n".join(f"{name}: {text}" for name, text in value.items()) if isinstance(value, dict) else str(value or "")
+        return (
+            "\n".join(f"{name}: {text}" for name, text in value.items())
+            if isinstance(value, dict)
+            else str(value or "")
+        )
 
 
 class HeadersField(forms.Field):
@@ -36,7 +40,12 @@ class HeadersField(forms.Field):
     widget = HeadersWidget
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{**_plain(kwargs), "help_text": "Headers added to every call, one a line as name: value. Not for keys: those belong to a credential, where they are encrypted."})
+        super().__init__(
+            **{
+                **_plain(kwargs),
+                "help_text": "Headers added to every call, one a line as name: value. Not for keys: those belong to a credential, where they are encrypted.",
+            }
+        )
 
     def to_python(self, value: Any) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -81,13 +90,16 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
         if not plain and not self.instance.sealed:
             raise forms.ValidationError("Give the key that the provider issued.")
         if not plain.isprintable() or not plain.isascii():
-            raise forms.ValidationError("A key is printable ASCII: this one holds something else, perhaps a line break.")
+            raise forms.ValidationError(
+                "A key is printable ASCII: this one holds something else, perhaps a line break."
+            )
         return plain
 
     def save(self, commit: bool = True) -> Credential:
         if self.cleaned_data["secret"]:
             self.instance.secret = self.cleaned_data["secret"]
-        return super().save(commit)
+        saved: Credential = super().save(commit)
+        return saved
 
 
 class CredentialFormSet(PaginationInlineFormSet):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django_prometheus.models import ExportModelOperationsMixin
 
 from providers import secrets, validators
@@ -92,13 +92,11 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save; a changed scheme, host or port deletes the credentials in the same transaction, so that no key follows an address."""
-        from django.db import transaction
-
         with transaction.atomic():
             before = Provider.objects.filter(pk=self.pk).first() if self.pk else None
             super().save(*args, **kwargs)
             if before is not None and before.origin != self.origin:
-                for credential in self.credentials.all():
+                for credential in Credential.objects.filter(provider=self):
                     credential.delete()
 
 
@@ -133,7 +131,7 @@ class Credential(ExportModelOperationsMixin("credential"), models.Model):  # typ
 class UpstreamModel(models.Model):
     """A model that a provider says it has, as last read from it."""
 
-    provider = models.ForeignKey(Provider, models.CASCADE, related_name="models")
+    provider = models.ForeignKey(Provider, models.CASCADE, related_name="models", help_text="Who has it.")
     name = models.CharField(max_length=255, db_index=True, help_text="The name that the provider knows it by.")
     details = models.JSONField(default=dict, blank=True, help_text="What the provider says of it, as it said it.")
     seen_at = models.DateTimeField(help_text="When the provider last listed it.")

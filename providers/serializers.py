@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,7 +13,9 @@ from rest_framework import serializers
 
 from providers.models import Credential, Provider
 
-SECRET = RegexValidator(r"^[\x20-\x7e]+\Z", "A key is printable ASCII: this one holds something else, perhaps a line break.")
+SECRET = RegexValidator(
+    r"^[\x20-\x7e]+\Z", "A key is printable ASCII: this one holds something else, perhaps a line break."
+)
 
 
 class Cleaned(serializers.ModelSerializer[Any]):
@@ -27,16 +30,27 @@ class Cleaned(serializers.ModelSerializer[Any]):
 
     def build_standard_field(self, field_name: str, model_field: models.Field[Any, Any]) -> Any:
         field, kwargs = super().build_standard_field(field_name, model_field)
-        kwargs.pop("validators", None)  # the model runs them
+        kwargs["validators"] = []  # the model runs them
+        if isinstance(model_field, models.JSONField) and model_field.has_default():
+            kwargs["validators"] = [partial(self.same_type, type(model_field.get_default()))]
         return field, kwargs
+
+    @staticmethod
+    def same_type(expected: type, value: Any) -> None:
+        """Full cleaning lets any empty value of an optional field pass, so "" and {} where a list is meant."""
+        if not isinstance(value, expected):
+            raise serializers.ValidationError("Give a list." if expected is list else "Give a mapping of names to values.")
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
-            raise serializers.ValidationError({str(name): ["There is no such field."] for name in sorted(unknown, key=str)})
+            raise serializers.ValidationError(
+                {str(name): ["There is no such field."] for name in sorted(unknown, key=str)}
+            )
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        self.row = self.Meta.model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
+        model: Any = self.Meta.model
+        self.row = model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
         self.fill(attrs)
         hidden = {field.name for field in self.row._meta.fields if field.is_relation or not field.editable}
         try:
@@ -70,16 +84,38 @@ class Cleaned(serializers.ModelSerializer[Any]):
 class ProviderSerializer(Cleaned):
     """``api_key`` is write-only: it replaces the secret of the credential named default, and an empty one drops it."""
 
-    api_key = serializers.CharField(write_only=True, required=False, allow_blank=True, max_length=10_000, validators=[SECRET])
+    api_key = serializers.CharField(
+        write_only=True, required=False, allow_blank=True, max_length=10_000, validators=[SECRET]
+    )
     plain: str | None = None
 
     class Meta:
         model = Provider
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "address", "api_names", "models_refreshed_at")
         fields = (
-            *("id", "name", "title", "kind", "enabled", "base_url", "address", "strip_path", "apis", "api_names", "extra_headers"),
-            *("connect_timeout", "first_byte_timeout", "idle_timeout", "max_retries", "stream_usage", "proxy_url", "ca_file"),
+            *(
+                "id",
+                "name",
+                "title",
+                "kind",
+                "enabled",
+                "base_url",
+                "address",
+                "strip_path",
+                "apis",
+                "api_names",
+                "extra_headers",
+            ),
+            *(
+                "connect_timeout",
+                "first_byte_timeout",
+                "idle_timeout",
+                "max_retries",
+                "stream_usage",
+                "proxy_url",
+                "ca_file",
+            ),
             *("models_refreshed_at", "api_key"),
         )
 
@@ -105,7 +141,7 @@ class CredentialSerializer(Cleaned):
 
     class Meta:
         model = Credential
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "hint")
         fields = ("id", "provider", "name", "weight", "enabled", "hint", "secret")
 
@@ -141,5 +177,7 @@ def _store(provider: Provider, plain: str) -> None:
 
 def _no_reference(plain: str) -> str:
     if plain.startswith("env:"):
-        raise serializers.ValidationError("env:NAME is understood in a file for `manage.py apply` only. Give the key itself.")
+        raise serializers.ValidationError(
+            "env:NAME is understood in a file for `manage.py apply` only. Give the key itself."
+        )
     return plain

@@ -7,7 +7,7 @@ from output and OpenAI does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +21,21 @@ class Usage:
     reasoning_tokens: int = 0
 
 
-def _int(source: Mapping[str, Any] | None, *names: str) -> int:
-    """The first of ``names`` that ``source`` has as a whole number, else 0. Upstreams write null, floats and text."""
-    if isinstance(source, Mapping):
+Doc = dict[str, Any]
+
+
+def _int(source: Any, *names: str) -> int:
+    """The first of ``names`` that ``source`` has as a number above zero, else 0. Upstreams write null, floats and text."""
+    if type(source) is dict:
         for name in names:
             value = source.get(name)
-            if isinstance(value, int | float) and value > 0:
-                return int(value)
+            if value.__class__ is int or value.__class__ is float:
+                if value > 0:
+                    return int(value)
     return 0
 
 
-def of_openai(usage: Mapping[str, Any]) -> Usage:
+def of_openai(usage: Doc) -> Usage:
     """``usage`` of chat, completions, embeddings, images, audio and rerank replies.
 
     DeepSeek says ``prompt_cache_hit_tokens``, Moonshot ``cached_tokens``, OpenRouter ``cache_write_tokens``,
@@ -39,23 +43,18 @@ def of_openai(usage: Mapping[str, Any]) -> Usage:
     """
     given = _int(usage, "prompt_tokens", "input_tokens")
     made = _int(usage, "completion_tokens", "output_tokens")
-    total = _int(usage, "total_tokens")
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    reasoning = _int(usage.get("completion_tokens_details") or usage.get("output_tokens_details"), "reasoning_tokens") or _int(usage, "reasoning_tokens")
+    thought = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    reasoning = _int(thought, "reasoning_tokens") or _int(usage, "reasoning_tokens")
     if not given and not made:
-        given = total
-    elif reasoning and total == given + made + reasoning:
+        given = _int(usage, "total_tokens")
+    elif reasoning and _int(usage, "total_tokens") == given + made + reasoning:
         made += reasoning
-    return Usage(
-        given,
-        made,
-        _int(details, "cached_tokens") or _int(usage, "prompt_cache_hit_tokens", "cached_tokens"),
-        _int(details, "cache_write_tokens", "cache_creation_tokens"),
-        reasoning,
-    )
+    cached = _int(details, "cached_tokens") or _int(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    return Usage(given, made, cached, _int(details, "cache_write_tokens", "cache_creation_tokens"), reasoning)
 
 
-def of_anthropic(usage: Mapping[str, Any], known: Usage | None = None) -> Usage:
+def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
     """``usage`` of a message, or of ``message_start`` and then, with ``known``, of ``message_delta``: the later wins
     field by field, since a delta repeats only what it knows."""
     known = known or Usage()
@@ -66,7 +65,7 @@ def of_anthropic(usage: Mapping[str, Any], known: Usage | None = None) -> Usage:
     return Usage(fresh + read + written, _int(usage, "output_tokens") or known.output_tokens, read, written, thought or known.reasoning_tokens)
 
 
-def of_gemini(usage: Mapping[str, Any]) -> Usage:
+def of_gemini(usage: Doc) -> Usage:
     """``usageMetadata``: thoughts are told apart from candidates, tool-use prompts apart from the prompt."""
     thought = _int(usage, "thoughtsTokenCount")
     return Usage(
@@ -78,41 +77,41 @@ def of_gemini(usage: Mapping[str, Any]) -> Usage:
     )
 
 
-def _openai_reply(doc: Mapping[str, Any]) -> Usage | None:
+def _openai_reply(doc: Doc) -> Usage | None:
     usage = doc.get("usage")
     if not usage:
         groq = doc.get("x_groq")  # Groq's streams tell usage there
-        usage = groq.get("usage") if isinstance(groq, Mapping) else None
-    return of_openai(usage) if isinstance(usage, Mapping) else None
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+    return of_openai(usage) if isinstance(usage, dict) else None
 
 
-def _anthropic_reply(doc: Mapping[str, Any]) -> Usage | None:
+def _anthropic_reply(doc: Doc) -> Usage | None:
     usage = doc.get("usage")
-    if isinstance(usage, Mapping):
+    if isinstance(usage, dict):
         return of_anthropic(usage)
     return Usage(_int(doc, "input_tokens")) if "input_tokens" in doc else None
 
 
-def _gemini_reply(doc: Mapping[str, Any]) -> Usage | None:
+def _gemini_reply(doc: Doc) -> Usage | None:
     usage = doc.get("usageMetadata")
-    if isinstance(usage, Mapping):
+    if isinstance(usage, dict):
         return of_gemini(usage)
     return Usage(_int(doc, "totalTokens")) if "totalTokens" in doc else None
 
 
-def _rerank_reply(doc: Mapping[str, Any]) -> Usage | None:
+def _rerank_reply(doc: Doc) -> Usage | None:
     meta = doc.get("meta")
-    tokens = meta.get("tokens") if isinstance(meta, Mapping) else None
-    return of_openai(tokens) if isinstance(tokens, Mapping) else _openai_reply(doc)
+    tokens = meta.get("tokens") if isinstance(meta, dict) else None
+    return of_openai(tokens) if isinstance(tokens, dict) else _openai_reply(doc)
 
 
 #: API -> reads usage of one whole JSON reply; None where it tells none.
-READERS: dict[str, Callable[[Mapping[str, Any]], Usage | None]] = {
+READERS: dict[str, Callable[[Doc], Usage | None]] = {
     "messages": _anthropic_reply,
     "generate": _gemini_reply,
     "rerank": _rerank_reply,
 }
 
 
-def read_usage(api: str, doc: Mapping[str, Any]) -> Usage | None:
+def read_usage(api: str, doc: Doc) -> Usage | None:
     return READERS.get(api, _openai_reply)(doc)

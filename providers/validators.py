@@ -33,12 +33,14 @@ def allowed_addresses() -> tuple[Network, ...]:
 
 def validate_base_url(value: str) -> None:
     parts = _http_url(value)
-    if parts.username is not None or parts.password is not None:
-        raise ValidationError("No user name or password in the URL: secrets belong to a credential, where they are encrypted.")
     if "?" in value or "#" in value:
-        raise ValidationError("No query and no fragment: only where the API starts, such as https://api.example.com/v1.")
+        raise ValidationError(
+            "No query and no fragment: only where the API starts, such as https://api.example.com/v1."
+        )
     if refused(_address(parts.hostname or ""), allowed_addresses()):
-        raise ValidationError("This is a link-local or metadata address, which is never called. An operator can list it in GATEWAY_ALLOWED_UPSTREAM_ADDRESSES.")
+        raise ValidationError(
+            "This is a link-local or metadata address, which is never called. An operator can list it in GATEWAY_ALLOWED_UPSTREAM_ADDRESSES."
+        )
 
 
 def validate_proxy_url(value: str) -> None:
@@ -48,7 +50,7 @@ def validate_proxy_url(value: str) -> None:
 
 
 def _http_url(value: str) -> SplitResult:
-    """The parts of an http or https URL with a host and a legal port."""
+    """The parts of an http or https URL with a host, a legal port and no secrets."""
     if NOT_IN_URLS.search(value):
         raise ValidationError("A URL holds no spaces, quotes or control characters.")
     try:
@@ -60,6 +62,8 @@ def _http_url(value: str) -> SplitResult:
         raise ValidationError("Start with https:// or http://.")
     if not parts.hostname or port == 0:
         raise ValidationError("The URL names no host to call.")
+    if "@" in parts.netloc:
+        raise ValidationError("No user name or password in the URL: it is not kept secret.")
     return parts
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
@@ -20,23 +21,25 @@ from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
 from tenants import key_page
 
 admin.site.index_template = "gateway/index.html"
-key_page.example_model = dashboard.example_model
+admin.site.index_title = "Overview"
+key_page.example = dashboard.example
 STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 
 
 class TargetInline(TabularInline):  # type: ignore[misc]
     model = Target
     fields = ("provider", "model", "api", "priority", "weight", "enabled")
-    extra = 0
-    min_num = 0
     verbose_name_plural = "targets: where its requests go, in order of priority"
 
+    def get_extra(self, request: HttpRequest, obj: Route | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
-class RewriteInline(StackedInline):  # type: ignore[misc]
+
+class RewriteInline(TabularInline):  # type: ignore[misc]
     model = Rewrite
     form = RewriteForm
     fk_name = "route"
-    fields = (("position", "place", "action", "name"), "written", ("provider", "enabled"))
+    fields = ("position", "place", "action", "name", "written", "provider", "enabled")
     extra = 0
     verbose_name_plural = "rewrites: edits of its requests"
 
@@ -56,7 +59,11 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        return Route.objects.prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
+        return (
+            super()
+            .get_queryset(request)
+            .prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()
@@ -66,7 +73,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
         usable = any(target.enabled and target.provider.enabled for target in route.targets.all())
         return "off" if not route.enabled else "on" if usable else "no usable target"
 
-    @display(description="targets")  # type: ignore[untyped-decorator]
+    @admin.display(description="targets")
     def goes_to(self, route: Route) -> str:
         return ", ".join(f"{target}" + ("" if target.enabled else " (off)") for target in route.targets.all())
 
@@ -104,7 +111,7 @@ class RewriteAdmin(ModelAdmin):  # type: ignore[misc]
     autocomplete_fields = ("route",)
     fields = ("position", ("place", "action"), "name", "written", ("route", "provider"), "enabled")
 
-    @display(description="applies to")  # type: ignore[untyped-decorator]
+    @admin.display(description="applies to")
     def scope(self, rewrite: Rewrite) -> str:
         return " at ".join(filter(None, (str(rewrite.route or "every route"), str(rewrite.provider or ""))))
 
@@ -117,11 +124,14 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
     change_form_outer_before_template = "gateway/page_warnings.html"
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
         if Defaults.objects.exists():
             return HttpResponseRedirect(reverse("admin:routing_defaults_change", args=[1]))
         if self.has_add_permission(request):
             return HttpResponseRedirect(reverse("admin:routing_defaults_add"))
-        return super().changelist_view(request, extra_context)
+        reply: HttpResponse = super().changelist_view(request, extra_context)
+        return reply
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return super().has_add_permission(request) and not Defaults.objects.exists()
@@ -131,21 +141,25 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
 class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
     """Read-only: who changed what, and when."""
 
-    list_display = ("number", "created_at", "actor", "summary")
+    list_display = ("number", "when", "actor", "summary")
     search_fields = ("number__exact",)
     search_help_text = "A revision's number"
-    fields = ("number", "created_at", "actor", "what")
-    readonly_fields = ("what",)
+    fields = ("number", "when", "actor", "what")
+    readonly_fields = ("when", "what")
     sortable_by = ()
     paginator = InfinitePaginator
     show_full_result_count = False
 
-    @display(description="changes")  # type: ignore[untyped-decorator]
+    @admin.display(description="time (UTC)")
+    def when(self, revision: Revision) -> str:
+        return f"{revision.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="changes")
     def summary(self, revision: Revision) -> str:
         shown = "; ".join(_line(change) for change in revision.changes[:3])
         return shown + (f"; and {len(revision.changes) - 3} more" if len(revision.changes) > 3 else "")
 
-    @display(description="changes")  # type: ignore[untyped-decorator]
+    @admin.display(description="changes")
     def what(self, revision: Revision) -> SafeString:
         return format_html_join("\n", "<p>{}</p>", ((_line(change),) for change in revision.changes))
 

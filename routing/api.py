@@ -8,7 +8,13 @@ from rest_framework import generics, serializers, viewsets
 
 from providers.api import Filters
 from routing.models import Alias, Defaults, Rewrite, Route, Target
-from routing.serializers import AliasSerializer, DefaultsSerializer, RewriteSerializer, RouteSerializer, TargetSerializer
+from routing.serializers import (
+    AliasSerializer,
+    DefaultsSerializer,
+    RewriteSerializer,
+    RouteSerializer,
+    TargetSerializer,
+)
 
 
 class RouteViewSet(viewsets.ModelViewSet[Route]):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import json
+import math
 from typing import Any
 
-from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import RequestDataTooBig, ValidationError
 from django.db import DataError, IntegrityError
 from django.db.models import Model, ProtectedError, QuerySet
 from rest_framework import exceptions, parsers, status
@@ -22,18 +22,24 @@ class TooLarge(exceptions.APIException):
     default_detail = "The body is too large."
 
 
-class BoundedJSONParser(parsers.JSONParser):
-    """JSON of at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes, which REST framework's own parser does not mind."""
+class StrictJSONParser(parsers.JSONParser):
+    """JSON without what JSON has not: NaN, and numbers that become infinite. Too deep a nesting is a 400, no 500."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read() if most is None else stream.read(most + 1)
-        if most is not None and len(body) > most:
-            raise TooLarge
         try:
-            return super().parse(io.BytesIO(body), media_type, parser_context)
+            return json.loads(stream.read().decode(), parse_constant=_refuse, parse_float=_finite)
+        except ValueError as error:
+            raise exceptions.ParseError(f"This is not JSON: {error}") from None
         except RecursionError:
-            raise exceptions.ParseError("The JSON is nested too deeply.") from None
+            raise exceptions.ParseError("This is not JSON: nested too deeply") from None
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _refuse(text[:20])
 
 
 class Pages(PageNumberPagination):
@@ -50,10 +56,16 @@ class Filter(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         filters = getattr(view, "filters", {})
-        given = {name: value for name, value in request.query_params.items() if name not in ("page", "page_size", "cursor", "format")}
+        given = {
+            name: value
+            for name, value in request.query_params.items()
+            if name not in ("page", "page_size", "cursor", "format")
+        }
         if unknown := given.keys() - filters.keys():
             known = ", ".join(filters) or "none"
-            raise exceptions.ValidationError({name: [f"There is no such parameter. Known: {known}."] for name in unknown})
+            raise exceptions.ValidationError(
+                {name: [f"There is no such parameter. Known: {known}."] for name in unknown}
+            )
         lookups = {}
         for name, text in given.items():
             lookup, field = filters[name]
@@ -69,9 +81,11 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     from rest_framework.views import exception_handler  # which loads this module, by the settings that name it
 
     if isinstance(error, ProtectedError):
-        return _conflict(f"It is still in use by {_named(error.protected_objects)}.")
+        return _conflict(f"It is still in use by {named(error.protected_objects)}.")
     if isinstance(error, IntegrityError):
         return _conflict("It conflicts with another object, made at the same time.")
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge()
     if isinstance(error, DataError):
         error = exceptions.ValidationError({"non_field_errors": ["The database cannot hold one of these values."]})
     if isinstance(error, ValidationError):
@@ -83,7 +97,7 @@ def _conflict(words: str) -> Response:
     return Response({"detail": words}, status=status.HTTP_409_CONFLICT)
 
 
-def _named(objects: set[Model]) -> str:
+def named(objects: set[Model]) -> str:
     """The first few of what protects an object, for people."""
     names = sorted(f"{row._meta.verbose_name} {described(row)}" for row in objects)
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

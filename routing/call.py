@@ -6,12 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tenants.objects import ObjectStore, StoredObject
+
 from providers.errors import ReplyBroken, UpstreamError
 from providers.upstream import Header
 from routing.endpoint import Endpoint
 from tenants.keys import Key
 from tenants.ledger import Entry
-from tenants.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from routing.table import Resolved, Target
@@ -44,12 +45,15 @@ class Call:
     streamed_by_body: bool = False  # Gemini's generateContent with "stream": true in its body
     resolved: Resolved | None = None
     target: Target | None = None
+    idle: float = 300  # seconds of an upstream's silence in the middle of a reply
+    active: Any = None  # the gauge that counts this call at its provider
     provider_id: int = 0  # set where an object that the call names ties it to one provider
 
     def aim(self, target: Target) -> None:
         """Say in the entry where this attempt goes."""
         entry, upstream = self.entry, target.upstream
         self.target = target
+        self.idle = upstream.idle_timeout
         entry.attempts += 1
         entry.provider_id, entry.provider = upstream.id, upstream.name
         entry.target_id = target.id

@@ -19,52 +19,86 @@ class ClientGone(Exception):
     """The client hung up, or reads so slowly that it counts as gone."""
 
 
+STUCK = ClientGone("the client does not read")
+
+
 class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up."""
 
-    __slots__ = ("_send", "_timeout", "_watcher", "finished", "gone", "headers", "started", "status")
+    __slots__ = ("_reason", "_send", "_task", "_time", "_timeout", "deadline", "expired", "finished", "gone", "headers", "receive", "started", "status", "watcher")
 
     def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
         self._send = send
         self._timeout = timeout
-        self._watcher: asyncio.Task[None] | None = None
+        self._task = asyncio.current_task()
+        self._time = asyncio.get_running_loop().time
+        self._reason: Exception | None = None
+        self.deadline = 0.0
+        self.expired: Exception | None = None
+        self.receive: Receive | None = None
+        self.watcher: asyncio.Task[None] | None = None
         self.headers = headers
         self.started = 0.0
         self.status = 0
         self.gone = False
         self.finished = False
 
-    def watch(self, receive: Receive) -> None:
-        """From now on the current task is cancelled when the client hangs up. The body must have been read."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._watcher = asyncio.get_running_loop().create_task(self._watch(receive, task))
+    def limit(self, seconds: float, reason: Exception) -> None:
+        """From now on this request waits at most so long, until the next ``limit``; 0 lifts it."""
+        self._reason = reason
+        self.deadline = self._time() + seconds if seconds else 0.0
 
-    async def _watch(self, receive: Receive, task: asyncio.Task[Any]) -> None:
+    def expire(self) -> None:
+        """The limit has passed: cancel what the request waits for."""
+        self.deadline = 0.0
+        self.expired = self._reason
+        assert self._task is not None
+        self._task.cancel()
+
+    def cause(self) -> Exception | None:
+        """Why the current CancelledError came: the limit's reason, None if it was not the limit."""
+        expired, self.expired = self.expired, None
+        if expired is not None and self._task is not None:
+            self._task.uncancel()
+        return expired
+
+    def watch(self, receive: Receive) -> None:
+        """From now on the request is cancelled when the client hangs up. The body must have been read."""
+        self.receive = receive
+
+    def listen(self) -> None:
+        assert self.receive is not None
+        self.watcher = asyncio.get_running_loop().create_task(self._listen(self.receive))
+
+    async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        if not self.finished:
+        if not self.finished and self._task is not None:
             self.gone = True
-            task.cancel()
+            self._task.cancel()
 
-    def unwatch(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
+    def leave(self) -> None:
+        """The request is over."""
+        self.receive = None
+        if self.watcher is not None:
+            self.watcher.cancel()
 
     async def start(self, status: int, headers: list[Header]) -> None:
         self.status = status
         self.started = time.perf_counter()
+        self.limit(self._timeout, STUCK)
         await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.headers, *SAFETY]})
 
     async def send(self, data: bytes, more: bool = True) -> None:
         """Send a piece of the body. Raises ClientGone where it could not be handed on in time."""
         self.finished = not more
+        self.limit(self._timeout, STUCK)
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
-        except (TimeoutError, OSError):
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        except OSError:
             raise ClientGone from None
+        self.deadline = 0.0
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer whole."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from providers.models import Provider, UpstreamModel
-from routing.models import Route
+from providers.models import Provider
+from routing.models import Route, Target
 from routing.warnings import warnings
+from tenants.key_page import EXAMPLES
 from tenants.keys import Names
 from tenants.models import ApiKey
 from tenants.summary import last_day
@@ -30,24 +31,41 @@ def _missing(request: HttpRequest) -> list[tuple[str, str]]:
     """First steps that nobody has taken yet: what, and where in the admin."""
     steps = (
         (Provider, "providers.add_provider", "Add a provider: who is called", "admin:providers_provider_add"),
-        (Route, "routing.add_route", "Add a route: which model names clients may ask for, and where they go", "admin:routing_route_add"),
+        (
+            Route,
+            "routing.add_route",
+            "Add a route: which model names clients may ask for, and where they go",
+            "admin:routing_route_add",
+        ),
         (ApiKey, "tenants.add_apikey", "Add a key for a client", "admin:tenants_apikey_add"),
     )
-    return [(text, url) for model, permission, text, url in steps if request.user.has_perm(permission) and not model.objects.exists()]  # type: ignore[attr-defined]
+    return [
+        (text, url)
+        for model, permission, text, url in steps
+        if request.user.has_perm(permission) and not model.objects.exists()
+    ]
 
 
-def example_model(key: ApiKey) -> str:
-    """A model that ``key`` may call and that chats, "" if none is known."""
-    allowed = Names(key.allowed_models)
-    routes = Route.objects.filter(enabled=True, targets__enabled=True, targets__provider__enabled=True).distinct()
-    for route in routes[:50]:
-        for name in [route.name] if not route.name.endswith("*") else _under(route):
-            if name in allowed and not NO_CHAT.search(name):
-                return name
-    return ""
+def example(key: ApiKey) -> tuple[str, str]:
+    """An API and a model that ``key`` may call over it, two empty texts if none is known; chat before the others."""
+    models, providers = Names(key.allowed_models), Names(key.allowed_providers)
+    targets = Target.objects.filter(enabled=True, route__enabled=True, provider__enabled=True).select_related(
+        "route", "provider"
+    )
+    usable = [target for target in targets.order_by("route__name")[:200] if target.provider.name in providers]
+    found = (
+        (api, name)
+        for api in EXAMPLES
+        for target in usable
+        if api in target.provider.api_names
+        for name in _names(target)
+    )
+    return next(((api, name) for api, name in found if name in models and not NO_CHAT.search(name)), ("", ""))
 
 
-def _under(route: Route) -> list[str]:
-    """Names that its providers have and that its pattern fits."""
-    models = UpstreamModel.objects.filter(provider__targets__route=route, provider__targets__enabled=True, name__startswith=route.name[:-1])
-    return list(models.values_list("name", flat=True)[:200])
+def _names(target: Target) -> list[str]:
+    """Names that clients may ask for to get there: the route's own, or what the provider has that the pattern fits."""
+    pattern = target.route.name
+    if not pattern.endswith("*"):
+        return [pattern]
+    return list(target.provider.models.filter(name__startswith=pattern[:-1]).values_list("name", flat=True)[:200])

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """``name`` is the word in usage rows; ``path`` the upstream path, where ``{id}`` and ``{model}:{action}`` stand for
-    what the client's path holds. ``body`` is json, multipart or none; ``ready`` is False until its issue has landed."""
+    what the client's path holds. ``body`` is json, multipart or none."""
 
     name: str
     dialect: str  # openai | anthropic | gemini
     api: str  # the provider API: chat, responses, messages, generate …
     path: str
     body: str = "json"
-    ready: bool = True

@@ -43,7 +43,9 @@ class RewriteForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         rewrite = self.instance
         if rewrite.pk and rewrite.action != "remove":
-            self.initial["written"] = rewrite.value if rewrite.place == "header" else json.dumps(rewrite.value, ensure_ascii=False)
+            self.initial["written"] = (
+                rewrite.value if rewrite.place == "header" else json.dumps(rewrite.value, ensure_ascii=False)
+            )
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

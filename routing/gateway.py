@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from providers.errors import UpstreamError
-from providers.upstream import Connections
+from tenants.objects import MemoryStore, ObjectStore
+
+from providers.errors import TimedOut, UpstreamError
+from providers.upstream import Connections, Reply
 from routing import body as bodies
 from routing import headers, incoming, objects, refusals
 from routing.call import Call
@@ -23,13 +25,14 @@ from routing.metrics import Metrics
 from routing.outgoing import Outgoing
 from routing.relay import Held
 from routing.table import Resolved, Table, Target
+from routing.warden import Warden
 from tenants import keys
 from tenants.keys import Key
 from tenants.ledger import Entry, Ledger, uuid7
-from tenants.objects import MemoryStore, ObjectStore
 
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499
+LATE = TimedOut("no answer from the provider in time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Gateway:
         self.log = log
         self.options = options or Options()
         self.budget = bodies.Budget(self.options.max_held)
+        self.warden = Warden()
         self.draining = False
         self.active = 0
         self.rng = random.Random()
@@ -67,6 +71,7 @@ class Gateway:
         """Answer one request whatever happens, and settle it: the funnel that every client endpoint passes."""
         call, client = self._begin(endpoint, scope, send)
         self.active += 1
+        self.warden.add(client)
         try:
             await (work or self.answer)(call, client, receive)
         except GatewayError as error:
@@ -75,12 +80,13 @@ class Gateway:
             call.entry.error_kind = "cancelled"
         except asyncio.CancelledError:
             call.entry.error_kind = "cancelled"
-            if not client.gone:
+            if not client.gone and client.cause() is None:
                 raise  # the server is going down
         except Exception as error:
             await self._refuse(call, client, self._unexpected(call, error))
         finally:
             self.active -= 1
+            self.warden.remove(client)
             self._settle(call, client)
 
     def _begin(self, endpoint: Endpoint, scope: MutableMapping[str, Any], send: Any) -> tuple[Call, Client]:
@@ -112,7 +118,7 @@ class Gateway:
 
     async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
         """Try each target until one answers, and carry its reply to the client."""
-        held = await self.try_each(call, targets, table)
+        held = await self.try_each(call, client, targets, table)
         try:
             client.headers += _route_headers(call)
             await held.send(client)
@@ -172,7 +178,7 @@ class Gateway:
 
     async def check_objects(self, call: Call) -> None:
         """Every upstream object that the body names must be this tenant's; they tie the call to their provider."""
-        named = objects.named(call.endpoint.api, call.doc)
+        named = objects.named(call.endpoint.api, call.doc, call.body)
         if not named:
             return
         owned = await self.objects.find(call.key.tenant_id, [found for _, found in named])
@@ -184,15 +190,15 @@ class Gateway:
             raise GatewayError("invalid_request", "The request names objects of different providers.", param=named[0][0])
         call.provider_id = providers.pop()
 
-    async def try_each(self, call: Call, targets: list[Target], table: Table) -> Held:
+    async def try_each(self, call: Call, client: Client, targets: list[Target], table: Table) -> Held:
         """The first target whose reply can be relayed. Raises the last one's error, in words for the client."""
         for n, target in enumerate(targets, 1):
             last = n == len(targets)
-            self.metrics.leave(call.entry)
+            self.metrics.leave(call)
             call.aim(target)
-            self.metrics.enter(call.entry)
+            self.metrics.enter(call)
             try:
-                return await self._attempt(call, target, table, last)
+                return await self._attempt(call, client, target, table, last)
             except UpstreamError as error:
                 self.metrics.attempt(call.entry.provider, error.kind)
                 if last:
@@ -201,21 +207,34 @@ class Gateway:
                 self.metrics.attempt(call.entry.provider, str(refusal.status))
         raise GatewayError("overloaded", "No provider of this model can be used now.", retry_after=5)
 
-    async def _attempt(self, call: Call, target: Target, table: Table, last: bool) -> Held:
+    async def _attempt(self, call: Call, client: Client, target: Target, table: Table, last: bool) -> Held:
         upstream = target.upstream
         request = Outgoing(call, target, table)
-        reply = await self.connections.open(upstream, call.method, request.path, request.headers, request.body, request.query)
+        client.limit(upstream.first_byte_timeout, LATE)
+        try:
+            reply = await self.connections.open(upstream, call.method, request.path, request.headers, request.body, request.query)
+            return await self._hold(call, client, reply, request, last)
+        except asyncio.CancelledError:
+            cause = client.cause()
+            if cause is None:
+                raise
+            raise cause from None
+        finally:
+            client.deadline = 0.0
+
+    async def _hold(self, call: Call, client: Client, reply: Reply, request: Outgoing, last: bool) -> Held:
+        """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
         held = Held(call, reply, request.edit)
         try:
             call.entry.upstream_request_id = refusals.upstream_request_id(reply)
             if not 200 <= reply.status < 300:
                 await refusals.judge(call, reply, held, last)
             else:
-                await held.wait(upstream.first_byte_timeout)
+                await held.wait(client, call.idle)
         except BaseException:
             await reply.close()
             raise
-        self.metrics.attempt(upstream.name, "ok")
+        self.metrics.attempt(call.entry.provider, "ok")
         return held
 
     async def _refuse(self, call: Call, client: Client, error: GatewayError) -> None:
@@ -238,7 +257,7 @@ class Gateway:
 
     def _settle(self, call: Call, client: Client) -> None:
         """Write the entry, once, however the request ended. Never waits and never raises."""
-        client.unwatch()
+        client.leave()
         entry = call.entry
         if entry.error_kind == "cancelled":
             entry.status = CANCELLED
@@ -246,7 +265,7 @@ class Gateway:
         entry.duration_us = call.elapsed_us()
         if client.started:
             entry.first_byte_us = int((client.started - call.began) * 1_000_000)
-        self.metrics.leave(entry)
+        self.metrics.leave(call)
         self.ledger.record(entry)
         self.metrics.request(entry)
         if self.log is not None:

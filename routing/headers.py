@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -23,7 +23,7 @@ FORWARDED = {
     "gemini": _ALWAYS | {b"x-goog-api-client"},
 }
 #: Reply headers that come back. Rate limits, organisation, cookies and location are the operator's, not the client's.
-RETURNED = frozenset({b"content-type", b"content-disposition", b"content-language", b"openai-processing-ms", b"openai-version", b"server-timing"})
+RETURNED = (b"content-type", b"content-disposition", b"content-language", b"openai-processing-ms", b"openai-version", b"server-timing")
 UPSTREAM_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id", b"apim-request-id")
 
 #: On every reply of a client endpoint: what a provider says must not run as a page of the gateway's origin.
@@ -74,8 +74,8 @@ def forwarded(headers: Sequence[Header], dialect: str) -> list[Header]:
     return [(name, value) for name, value in headers if name in passes or name.startswith(b"x-stainless-")]
 
 
-def returned(headers: Iterable[Header]) -> list[Header]:
-    return [(name.lower(), value) for name, value in headers if name.lower() in RETURNED]
+def returned(headers: Mapping[bytes, bytes]) -> list[Header]:
+    return [(name, headers[name]) for name in RETURNED if name in headers]
 
 
 def query_without_key(query: bytes) -> bytes:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Model
 
 from providers.load import upstream_of
-from providers.models import Credential, Provider, UpstreamModel
+from providers.models import Credential
 from routing import models, revision
 from routing.table import Rewrite, Route, Table, Target, with_routes
 from tenants.keys import Key, Names, Tenant
@@ -113,7 +114,7 @@ class Loader:
 
     def _build(self, number: int, changed: set[str]) -> Table:
         if self.table.loaded_at and not changed.intersection(RARE) and "providers.upstreammodel" not in changed:
-            return _with(self.table, revision=number, keys=self.keys)
+            return replace(self.table, revision=number, keys=self.keys)
         upstreams = self._upstreams()
         routes = self._routes(upstreams)
         defaults: models.Defaults | None = next(iter(self.rows["routing.defaults"].values()), None)
@@ -168,12 +169,6 @@ class Loader:
     def _anonymous(self) -> Key | None:
         row: TenantRow | None = next((row for row in self.rows["tenants.tenant"].values() if row.anonymous), None)
         return Key(0, "anonymous", "", row.id) if row is not None else None
-
-
-def _with(table: Table, **values: Any) -> Table:
-    from dataclasses import replace
-
-    return replace(table, **values)
 
 
 def _value(row: models.Rewrite) -> bytes:

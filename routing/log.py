@@ -5,6 +5,7 @@ Lines are written by a thread of their own: a reader of stdout that stalls must 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -66,10 +67,8 @@ class Log:
         if self.thread is not None:
             self.thread.join(2)
             if not self.thread.is_alive():
-                try:
+                with contextlib.suppress(OSError, ValueError):
                     self.flush()
-                except (OSError, ValueError):
-                    pass
 
 
 def _stamp(seconds: float) -> str:

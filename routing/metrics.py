@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from routing.call import Call
 from tenants.ledger import Entry
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -36,21 +37,33 @@ def _child(metric: Any, *labels: str) -> Any:
     return metric.labels(*labels)
 
 
+class Series:
+    """The children of one (format, model, provider), found once."""
+
+    __slots__ = ("duration", "first_token", "statuses", "tokens", "where")
+
+    def __init__(self, where: tuple[str, str, str]) -> None:
+        self.where = where
+        self.duration = DURATION.labels(*where)
+        self.first_token = FIRST_TOKEN.labels(*where)
+        self.tokens = [TOKENS.labels(*where, kind) for kind in TOKEN_KINDS]
+        self.statuses: dict[int, Any] = {}
+
+
 class Metrics:
     def __init__(self) -> None:
-        self._at: dict[object, tuple[str, str]] = {}
+        self._series: dict[tuple[str, str, str], Series] = {}
 
-    def enter(self, entry: Entry) -> None:
-        """A call to ``entry.provider`` begins."""
-        where = (entry.dialect, entry.provider)
-        self._at[entry.id] = where
-        _child(ACTIVE, *where).inc()
+    def enter(self, call: Call) -> None:
+        """A call to the entry's provider begins."""
+        call.active = _child(ACTIVE, call.entry.dialect, call.entry.provider)
+        call.active.inc()
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, call: Call) -> None:
         """It has ended; harmless if none began."""
-        where = self._at.pop(entry.id, None)
-        if where is not None:
-            _child(ACTIVE, *where).dec()
+        if call.active is not None:
+            call.active.dec()
+            call.active = None
 
     def attempt(self, provider: str, outcome: str) -> None:
         _child(ATTEMPTS, provider, outcome).inc()
@@ -58,14 +71,21 @@ class Metrics:
     def request(self, entry: Entry) -> None:
         """Count a request that has ended, failures under their status."""
         where = (entry.dialect, entry.route or "other", entry.provider or "none")
-        _child(REQUESTS, *where, str(entry.status)).inc()
-        _child(DURATION, *where).observe(entry.duration_us / 1e6)
+        series = self._series.get(where)
+        if series is None:
+            series = self._series[where] = Series(where)
+        status = series.statuses.get(entry.status)
+        if status is None:
+            status = series.statuses[entry.status] = REQUESTS.labels(*where, str(entry.status))
+        status.inc()
+        series.duration.observe(entry.duration_us / 1e6)
         if entry.error_kind:
             _child(ERRORS, *where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
         if entry.stream and entry.first_byte_us is not None:
-            _child(FIRST_TOKEN, *where).observe(entry.first_byte_us / 1e6)
-        for kind in TOKEN_KINDS:
-            if count := getattr(entry, f"{kind}_tokens"):
-                _child(TOKENS, *where, kind).inc(count)
+            series.first_token.observe(entry.first_byte_us / 1e6)
+        counts = (entry.input_tokens, entry.output_tokens, entry.cache_read_tokens, entry.cache_write_tokens, entry.reasoning_tokens)
+        for child, count in zip(series.tokens, counts, strict=True):
+            if count:
+                child.inc(count)
         if entry.cost:
             _child(COST, entry.tenant, *where).inc(entry.cost / 1e9)

@@ -172,9 +172,9 @@ class RevisionCounter(models.Model):
 class Revision(models.Model):
     """One change of anything that requests read: who, when, which objects. Made in the change's own transaction."""
 
-    number = models.BigIntegerField(primary_key=True)
+    number = models.BigIntegerField(primary_key=True, help_text="Usage rows and the header x-gateway-revision name it.")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
-    actor = models.CharField(max_length=150, blank=True)
+    actor = models.CharField(max_length=150, blank=True, help_text="Who made the change: a user, or a management command.")
     changes = models.JSONField(default=list)  # [{"action", "model", "id", "name"}], the first 100; rows carry the number too
 
     class Meta:

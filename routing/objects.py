@@ -8,16 +8,17 @@ references, Gemini's ``cachedContent`` and Files API.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
+Doc = dict[str, Any]
 Found = tuple[str, str]  # (path of the field, id)
 GEMINI_FILE = re.compile(r"(?:^|generativelanguage\.googleapis\.com/v\w+/)(files/[^/?#]+)")
 
 
-def _items(value: Any) -> Iterator[Mapping[str, Any]]:
+def _items(value: Any) -> Iterator[Doc]:
     if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, Mapping))
+        yield from (item for item in value if isinstance(item, dict))
 
 
 def _text(value: Any) -> str:
@@ -31,7 +32,7 @@ def _files(value: Any, path: str) -> Iterator[Found]:
         node, here = stack.pop()
         if isinstance(node, list):
             stack.extend((item, f"{here}[{n}]") for n, item in enumerate(node) if isinstance(item, dict | list))
-        elif isinstance(node, Mapping):
+        elif isinstance(node, dict):
             if file_id := _text(node.get("file_id")):
                 yield f"{here}.file_id", file_id
             if isinstance(node.get("file_ids"), list):
@@ -39,7 +40,7 @@ def _files(value: Any, path: str) -> Iterator[Found]:
             stack.extend((item, f"{here}.{name}") for name, item in node.items() if isinstance(item, dict | list))
 
 
-def _tools(doc: Mapping[str, Any]) -> Iterator[Found]:
+def _tools(doc: Doc) -> Iterator[Found]:
     for n, tool in enumerate(_items(doc.get("tools"))):
         stores = tool.get("vector_store_ids")
         if isinstance(stores, list):
@@ -47,15 +48,15 @@ def _tools(doc: Mapping[str, Any]) -> Iterator[Found]:
         container = tool.get("container")
         if isinstance(container, str):
             yield f"tools[{n}].container", container
-        elif isinstance(container, Mapping):
+        elif isinstance(container, dict):
             yield from _files(container, f"tools[{n}].container")
 
 
 def _id_of(value: Any) -> str:
-    return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, Mapping) else ""
+    return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, dict) else ""
 
 
-def _responses(doc: Mapping[str, Any]) -> Iterator[Found]:
+def _responses(doc: Doc) -> Iterator[Found]:
     for name in ("previous_response_id", "conversation"):
         if found := _id_of(doc.get(name)):
             yield name, found
@@ -70,7 +71,7 @@ def _responses(doc: Mapping[str, Any]) -> Iterator[Found]:
     yield from _tools(doc)
 
 
-def _chat(doc: Mapping[str, Any]) -> Iterator[Found]:
+def _chat(doc: Doc) -> Iterator[Found]:
     for n, message in enumerate(_items(doc.get("messages"))):
         if found := _id_of(message.get("audio")):
             yield f"messages[{n}].audio.id", found
@@ -78,38 +79,44 @@ def _chat(doc: Mapping[str, Any]) -> Iterator[Found]:
     yield from _tools(doc)
 
 
-def _messages(doc: Mapping[str, Any]) -> Iterator[Found]:
+def _messages(doc: Doc) -> Iterator[Found]:
     if found := _id_of(doc.get("container")):
         yield "container", found
     yield from _files(doc.get("messages"), "messages")
     yield from _files(doc.get("system"), "system")
 
 
-def _generate(doc: Mapping[str, Any]) -> Iterator[Found]:
+def _generate(doc: Doc) -> Iterator[Found]:
     for name in ("cachedContent", "cached_content"):
         if found := _text(doc.get(name)):
             yield name, found
     inner = doc.get("generateContentRequest")
-    if isinstance(inner, Mapping):
+    if isinstance(inner, dict):
         yield from _generate(inner)
     for n, content in enumerate(_items(doc.get("contents"))):
         for m, part in enumerate(_items(content.get("parts"))):
             data = part.get("fileData") or part.get("file_data")
-            uri = _text(data.get("fileUri") or data.get("file_uri")) if isinstance(data, Mapping) else ""
+            uri = _text(data.get("fileUri") or data.get("file_uri")) if isinstance(data, dict) else ""
             if match := GEMINI_FILE.search(uri):
                 yield f"contents[{n}].parts[{m}].fileData.fileUri", match[1]
 
 
-NAMED: dict[str, Callable[[Mapping[str, Any]], Iterator[Found]]] = {"responses": _responses, "chat": _chat, "messages": _messages, "generate": _generate}
+NAMED: dict[str, Callable[[Doc], Iterator[Found]]] = {"responses": _responses, "chat": _chat, "messages": _messages, "generate": _generate}
 
 
-def named(api: str, doc: Mapping[str, Any]) -> list[Found]:
+#: No body names an object without one of these words, unless it hides it behind an escape.
+WORDS = re.compile(rb'_id|"id"|"audio"|"container"|"conversation"|cached_?[Cc]ontent|file_?[Dd]ata|\\u00')
+
+
+def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
+    if WORDS.search(body) is None:
+        return []
     find = NAMED.get(api)
     return list(find(doc)) if find is not None else list(_files(doc, "body")) if api in ("images", "audio") else []
 
 
-def made(api: str, doc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def made(api: str, doc: Doc) -> Iterator[tuple[str, str]]:
     """(kind, id) of everything that a whole reply gave to the client and that a later request may name."""
     if api == "responses" and _text(doc.get("id")):
         yield "response", doc["id"]
@@ -120,13 +127,13 @@ def made(api: str, doc: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     elif api == "chat":
         for choice in _items(doc.get("choices")):
             message = choice.get("message") or choice.get("delta")
-            if isinstance(message, Mapping) and (found := _id_of(message.get("audio"))):
+            if isinstance(message, dict) and (found := _id_of(message.get("audio"))):
                 yield "audio", found
     elif api == "messages" and (found := _id_of(doc.get("container"))):
         yield "container", found
 
 
-def made_by_item(item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def made_by_item(item: Doc) -> Iterator[tuple[str, str]]:
     if found := _text(item.get("id")):
         yield "item", found
     if found := _text(item.get("container_id")):

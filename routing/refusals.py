@@ -89,13 +89,13 @@ def _upstream(call: Call):  # type: ignore[no-untyped-def]
 def _retry_after(reply: Reply) -> float:
     """Seconds that the upstream asks to wait, at most 60; 0 if it does not say, or says it as a date."""
     try:
-        return min(max(float(reply.headers.get("retry-after", "0")), 0), 60)
+        return min(max(float(reply.header(b"retry-after") or 0), 0), 60)
     except ValueError:
         return 0
 
 
 def upstream_request_id(reply: Reply) -> str:
     for name in UPSTREAM_REQUEST_IDS:
-        if value := reply.headers.get(name.decode()):
-            return value[:255]
+        if name in reply.headers:
+            return reply.header(name)[:255]
     return ""

@@ -10,14 +10,14 @@ import asyncio
 from typing import Any
 
 import orjson
+from providers.sse import Event, Parser
 
 from providers import jsonbytes
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
-from providers.sse import Event, Parser
 from providers.upstream import Header, Reply
 from routing import body as bodies
 from routing.call import Call
-from routing.client import Client
+from routing.client import Client, ClientGone
 from routing.errors import of_upstream, write_event
 from routing.headers import returned
 from routing.tap import Tap, is_error
@@ -26,6 +26,7 @@ MAX_WHOLE = 8 * 1024 * 1024
 MAX_HELD = 4 * 1024 * 1024
 TAIL = 65536
 STREAM_TYPES = ("text/event-stream",)
+SILENT = TimedOut("the provider fell silent in the middle of its reply")
 
 
 class ErrorFirst(ReplyBroken):
@@ -37,16 +38,16 @@ class ErrorFirst(ReplyBroken):
 class Held:
     """A reply that has begun and of which the client has seen nothing yet."""
 
-    __slots__ = ("_decoder", "_parser", "_pending", "body", "call", "complete", "edit", "extra_headers", "reply", "stream", "tap")
+    __slots__ = ("_decoder", "_parser", "_pending", "body", "call", "complete", "content_type", "edit", "extra_headers", "reply", "stream", "tap")
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
-        content_type = reply.headers.get("content-type", "")
-        encoding = reply.headers.get("content-encoding", "identity").strip().lower()
+        self.content_type = reply.header(b"content-type")
+        encoding = reply.header(b"content-encoding").strip().lower()
         self.call = call
         self.reply = reply
         self.edit = edit
         self.tap = Tap(call.endpoint.api)
-        self.stream = content_type.startswith(STREAM_TYPES)
+        self.stream = self.content_type.startswith(STREAM_TYPES)
         self.body = b""
         self.complete = False
         self.extra_headers: list[Header] = []
@@ -54,17 +55,14 @@ class Held:
         self._parser = Parser()
         self._pending: list[Event] = []
 
-    async def wait(self, first_byte: float) -> None:
-        """Read until it is sure that this reply can be answered with; ``first_byte`` seconds limit the wait for a stream's
-        first event. Raises UpstreamError while another target can try."""
+    async def wait(self, client: Client, idle: float) -> None:
+        """Read until it is sure that this reply can be answered with. Raises UpstreamError while another target can try.
+
+        The limit of the first byte is on; a whole reply, which has begun, has ``idle`` seconds for each next piece."""
         if self.stream:
-            try:
-                async with asyncio.timeout(first_byte):
-                    await self._first_event()
-            except TimeoutError:
-                raise TimedOut("no first event from the provider in time") from None
-        elif "json" in self.reply.headers.get("content-type", ""):
-            await self._whole()
+            await self._first_event()
+        elif "json" in self.content_type:
+            await self._whole(client, idle)
 
     async def read_error(self, limit: int, secrets: list[str]) -> None:
         """Read an error reply to pass on, without any of our own ``secrets``, which some providers repeat."""
@@ -108,10 +106,11 @@ class Held:
             raise ErrorFirst("the provider's stream began with an error")
         self.tap.feed(self._pending)
 
-    async def _whole(self) -> None:
+    async def _whole(self, client: Client, idle: float) -> None:
         parts: list[bytes] = []
         size = 0
         while size <= MAX_WHOLE:
+            client.limit(idle, SILENT)
             chunk = await self._next()
             if not chunk:
                 self.complete = True
@@ -130,7 +129,7 @@ class Held:
 
     async def send(self, client: Client) -> None:
         """Send it all. From here on an error is an event in the stream, or an early end."""
-        headers = [*returned(self.reply.headers.raw), *self.extra_headers]
+        headers = [*returned(self.reply.headers), *self.extra_headers]
         if self.tap.objects:
             await self.call.keep_objects(self.tap)
         if self.stream:
@@ -142,10 +141,11 @@ class Held:
             await self._send_rest(client, headers)
 
     async def _send_events(self, client: Client) -> None:
-        call, tap, edit = self.call, self.tap, self.edit
+        call, tap, edit, idle = self.call, self.tap, self.edit, self.call.idle
         try:
             await client.send(edit.events(self._pending))
             while not self.complete:
+                client.limit(idle, SILENT)
                 chunk = await self._next()
                 events = self._parser.feed(chunk) if chunk else self._parser.flush()
                 self.complete = not chunk
@@ -157,21 +157,34 @@ class Held:
             if not tap.complete and not tap.failed:
                 raise ReplyBroken("the provider's stream ended before its end")
         except UpstreamError as error:
-            call.fail(error)
-            said = write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id, tap.sequence + 1)
-            await client.send(said)
+            await self._say(client, error)
+        except asyncio.CancelledError:
+            cause = client.cause()
+            if not isinstance(cause, UpstreamError):
+                raise cause or ClientGone from None
+            await self._say(client, cause)
         await client.send(b"", more=False)
+
+    async def _say(self, client: Client, error: UpstreamError) -> None:
+        """Tell a failure after the first byte as an event of the client's dialect."""
+        call = self.call
+        call.fail(error)
+        await client.send(write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id, self.tap.sequence + 1))
 
     async def _send_rest(self, client: Client, headers: list[Header]) -> None:
         """A reply too large to hold, or of a type that needs no look inside."""
-        if self._decoder is None and (length := self.reply.headers.get("content-length")):
-            headers = [*headers, (b"content-length", length.encode())]
+        if self._decoder is None and (length := self.reply.headers.get(b"content-length")):
+            headers = [*headers, (b"content-length", length)]
         await client.start(self.reply.status, headers)
         tail = self.body[-TAIL:]
         if self.body:
             await client.send(self.body)
             self.body = b""
-        while chunk := await self._next():
+        while True:
+            client.limit(self.call.idle, SILENT)
+            chunk = await self._next()
+            if not chunk:
+                break
             await client.send(chunk)
             tail = (tail + chunk)[-TAIL:] if len(chunk) < TAIL else chunk[-TAIL:]
         self.tap.tail(tail)

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from providers.models import Provider
@@ -18,7 +16,7 @@ from tenants.models import Tenant
 class RouteSerializer(Cleaned):
     class Meta:
         model = Route
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "created_at")
         fields = ("id", "name", "title", "enabled", "reply_model", "allowed_fields", "created_at")
 
@@ -29,36 +27,44 @@ class TargetSerializer(Cleaned):
 
     class Meta:
         model = Target
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id",)
         fields = ("id", "route", "provider", "model", "api", "weight", "priority", "enabled")
 
 
 class AliasSerializer(Cleaned):
-    tenant = serializers.SlugRelatedField(slug_field="name", queryset=Tenant.objects.all(), required=False, allow_null=True)
+    tenant = serializers.SlugRelatedField(
+        slug_field="name", queryset=Tenant.objects.all(), required=False, allow_null=True
+    )
 
     class Meta:
         model = Alias
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id",)
         fields = ("id", "name", "model", "tenant")
 
 
 class RewriteSerializer(Cleaned):
-    route = serializers.SlugRelatedField(slug_field="name", queryset=Route.objects.all(), required=False, allow_null=True)
-    provider = serializers.SlugRelatedField(slug_field="name", queryset=Provider.objects.all(), required=False, allow_null=True)
+    route = serializers.SlugRelatedField(
+        slug_field="name", queryset=Route.objects.all(), required=False, allow_null=True
+    )
+    provider = serializers.SlugRelatedField(
+        slug_field="name", queryset=Provider.objects.all(), required=False, allow_null=True
+    )
 
     class Meta:
         model = Rewrite
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id",)
         fields = ("id", "position", "route", "provider", "place", "action", "name", "value", "enabled")
 
 
 class DefaultsSerializer(Cleaned):
-    provider = serializers.SlugRelatedField(slug_field="name", queryset=Provider.objects.all(), required=False, allow_null=True)
+    provider = serializers.SlugRelatedField(
+        slug_field="name", queryset=Provider.objects.all(), required=False, allow_null=True
+    )
 
     class Meta:
         model = Defaults
-        validators: list[Any] = []
+        validators = ()
         fields = ("provider", "model")

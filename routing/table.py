@@ -11,7 +11,10 @@ from typing import Any
 from providers.upstream import Upstream
 from tenants.keys import Key, Tenant
 
-EMPTY: Mapping[Any, Any] = MappingProxyType({})
+
+
+def _empty() -> Mapping[Any, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,18 @@ class Table:
     lengths of those, longest first: a look-up costs one hash per length, however many routes there are."""
 
     revision: int = 0
-    keys: Mapping[bytes, Key] = EMPTY
-    tenants: Mapping[int, Tenant] = EMPTY
+    keys: Mapping[bytes, Key] = field(default_factory=_empty)
+    tenants: Mapping[int, Tenant] = field(default_factory=_empty)
     anonymous: Key | None = None
-    upstreams: Mapping[int, Upstream] = EMPTY
-    routes: Mapping[str, Route] = EMPTY
-    prefixes: Mapping[str, Route] = EMPTY
+    upstreams: Mapping[int, Upstream] = field(default_factory=_empty)
+    routes: Mapping[str, Route] = field(default_factory=_empty)
+    prefixes: Mapping[str, Route] = field(default_factory=_empty)
     lengths: tuple[int, ...] = ()
-    aliases: Mapping[tuple[int, str], str] = EMPTY
+    aliases: Mapping[tuple[int, str], str] = field(default_factory=_empty)
     rewrites: tuple[Rewrite, ...] = ()
     default_model: str = ""
     default_route: Route | None = None
-    models: Mapping[int, Mapping[str, Any]] = EMPTY
+    models: Mapping[int, Mapping[str, Any]] = field(default_factory=_empty)
     peppers: tuple[bytes, ...] = ()
     loaded_at: float = field(default=0, compare=False)
 

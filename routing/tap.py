@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
-
 from providers.sse import Event
+
 from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
 
+Doc = dict[str, Any]
 TAIL_USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\})')
 CHARACTERS_PER_TOKEN = 4
 
@@ -57,14 +58,14 @@ class Tap:
         self.complete = True
         if isinstance(doc, list):  # Gemini without alt=sse streams a JSON array
             for item in doc:
-                if isinstance(item, Mapping):
+                if isinstance(item, dict):
                     self._read(self, item)
-        elif isinstance(doc, Mapping):
+        elif isinstance(doc, dict):
             self.usage = read_usage(self.api, doc) or self.usage
             self.response_id = _text(doc.get("id") or doc.get("responseId"))
             self.model = _text(doc.get("model") or doc.get("modelVersion"))
             self.objects.update((found, kind) for kind, found in made(self.api, doc))
-            self.failed = isinstance(doc.get("error"), Mapping) and "output" not in doc
+            self.failed = isinstance(doc.get("error"), dict) and "output" not in doc
 
     def tail(self, data: bytes) -> None:
         """Read the end of a reply that was too large to parse."""
@@ -77,7 +78,7 @@ def _text(value: Any) -> str:
     return value[:255] if isinstance(value, str) else ""
 
 
-def _head(tap: Tap, doc: Mapping[str, Any]) -> None:
+def _head(tap: Tap, doc: Doc) -> None:
     if not tap.response_id:
         tap.response_id = _text(doc.get("id") or doc.get("responseId"))
         tap.model = _text(doc.get("model") or doc.get("modelVersion"))
@@ -106,7 +107,7 @@ def _chat(tap: Tap, doc: dict[str, Any]) -> None:
             tap._open.add(index)
 
 
-def _characters(delta: Mapping[str, Any]) -> int:
+def _characters(delta: Doc) -> int:
     count = len(delta.get("content") or "") + len(delta.get("reasoning_content") or delta.get("reasoning") or "")
     for call in delta.get("tool_calls") or ():
         count += len((call.get("function") or {}).get("arguments") or "")
@@ -172,16 +173,13 @@ def _responses(tap: Tap, doc: dict[str, Any]) -> None:
 def _other(tap: Tap, doc: dict[str, Any]) -> None:
     """Event streams of the image and audio APIs: the last event's type ends in done or completed and tells usage."""
     kind = doc.get("type") or ""
-    if isinstance(doc.get("usage"), Mapping):
+    if isinstance(doc.get("usage"), dict):
         tap.usage = read_usage(tap.api, doc) or tap.usage
     tap.complete = tap.complete or kind.endswith((".done", ".completed"))
     tap.failed = tap.failed or kind == "error" or bool(doc.get("error"))
 
 
 EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {"chat": _chat, "completions": _chat, "messages": _anthropic, "generate": _gemini, "responses": _responses}
-
-#: What only an error looks like in a stream: cheap to see before anything is parsed.
-ERROR_TYPES = frozenset({"error"})
 
 
 def is_error(event: Event) -> bool:
@@ -194,4 +192,4 @@ def is_error(event: Event) -> bool:
         doc = orjson.loads(event.data)
     except ValueError:
         return False
-    return isinstance(doc, Mapping) and (bool(doc.get("error")) and "choices" not in doc and "response" not in doc or doc.get("type") == "error")
+    return isinstance(doc, dict) and (doc.get("type") == "error" or (bool(doc.get("error")) and "choices" not in doc and "response" not in doc))

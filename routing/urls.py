@@ -12,7 +12,7 @@ from django.urls import re_path
 
 from routing import views
 from routing.endpoint import Endpoint
-from routing.views import Resource, generate, generate_by_path, models, stored
+from routing.views import Resource, generate, generate_by_path, models, stored, unknown_action
 
 
 def openai(name: str, api: str, path: str, body: str = "json") -> Endpoint:
@@ -69,7 +69,8 @@ GEMINI: dict[str, Resource] = {
 
 def _models(dialect: str) -> dict[str, Resource]:
     listing = Endpoint("models", dialect, "", "", "none")
-    return {r"models": Resource(GET=(models, listing)), r"models/(?P<model>.+)": Resource(GET=(models, listing))}
+    one = Resource(GET=(models, listing), POST=(unknown_action, listing))
+    return {r"models": Resource(GET=(models, listing)), r"models/(?P<model>.+)": one}
 
 
 #: prefix -> the paths below it, in the order in which they are tried

@@ -9,6 +9,7 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote
 
@@ -19,13 +20,14 @@ from routing.call import Call
 from routing.client import Client, Receive
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError
-from routing.gateway import Gateway
+from routing.gateway import Gateway, Options
 from routing.listing import SHAPES, models_of
 from routing.scrape import exposition
 from routing.table import Resolved, Route, Target
 
 Scope = dict[str, Any]
 View = Callable[[Scope, Any, Any], Awaitable[None]]
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 JSON = [(b"content-type", b"application/json")]
 
 
@@ -111,15 +113,15 @@ async def models(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
     await gateway.serve(endpoint, scope, receive, send, work)
 
 
-async def unbuilt(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
-    """A path of the contract whose issue has not landed."""
+async def unknown_action(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
+    """A POST to a model with no action that is ours."""
     gateway: Gateway = scope["gateway"]
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
         gateway.admit(call, gateway.table)
-        raise GatewayError("not_implemented", "This endpoint is not built yet.")
+        raise GatewayError("not_found", "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.")
 
-    await gateway.serve(endpoint, scope, receive, send, work)
+    await gateway.serve(_of_headers(endpoint, scope), scope, receive, send, work)
 
 
 def _of_headers(endpoint: Endpoint, scope: Scope) -> Endpoint:
@@ -179,9 +181,8 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     gateway: Gateway = scope["gateway"]
     options = gateway.options
     token = headers.find(scope["headers"], b"authorization").removeprefix("Bearer ").strip()
-    peer = headers.client_ip((scope.get("client") or ("",))[0], scope["headers"], options.trusted_proxies)
     by_token = bool(options.metrics_token) and hmac.compare_digest(token.encode(), options.metrics_token.encode())
-    if not by_token and not headers.within(peer, options.metrics_allow):
+    if not by_token and not _may_scrape(scope, options):
         await _answer(send, scope, 403, {"error": "metrics need GATEWAY_METRICS_TOKEN as a bearer token, or an allowed address"})
         return
     metrics.REVISION.set(gateway.table.revision)
@@ -189,6 +190,15 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     body, content_type = exposition(headers.find(scope["headers"], b"accept"))
     client = Client(send, options.send_timeout, [])
     await client.reply(200, [(b"content-type", content_type.encode())], body)
+
+
+def _may_scrape(scope: Scope, options: Options) -> bool:
+    """An allowed address, or this very machine; what a proxy on it passes on is not the machine's own."""
+    peer = (scope.get("client") or ("",))[0]
+    proxied = any(name in (b"x-forwarded-for", b"forwarded") for name, _ in scope["headers"])
+    if not proxied and headers.within(peer, LOOPBACK):
+        return True
+    return headers.within(headers.client_ip(peer, scope["headers"], options.trusted_proxies), options.metrics_allow)
 
 
 async def _answer(send: Any, scope: Scope, status: int, body: Mapping[str, Any]) -> None:

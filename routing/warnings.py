@@ -22,7 +22,7 @@ LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:
+class Warning:  # noqa: A001  the word that operators and checks use
     """What is wrong, and the admin page on which it can be put right."""
 
     text: str
@@ -62,19 +62,45 @@ def _astray(rows: Iterable[Alias]) -> list[Alias]:
 
 PLACELESS = [kind for kind, preset in PRESETS.items() if not preset.base_url]
 CHECKS = (
-    Check(Route.objects.dead, lambda row: f"Route {row.name} has no usable target: requests for it fail. Add a target, or enable one and its provider."),
-    Check(Provider.objects.without_secret, lambda row: f"Provider {row.name} needs a credential and has none: it refuses every call."),
-    Check(lambda: Provider.objects.filter(enabled=True, base_url="", kind__in=PLACELESS), lambda row: f"Provider {row.name} has no address: set its base URL."),
     Check(
-        lambda: Target.objects.filter(enabled=True, route__enabled=True).exclude(api="").select_related("route", "provider"),
-        lambda row: f"Route {row.route.name}: its target {row} prefers the API {row.api}, which that provider does not serve.",
+        Route.objects.dead,
+        lambda row: (
+            f"Route {row.name} has no usable target: requests for it fail. Add a target, or enable one and its provider."
+        ),
+    ),
+    Check(
+        Provider.objects.without_secret,
+        lambda row: f"Provider {row.name} needs a credential and has none: it refuses every call.",
+    ),
+    Check(
+        lambda: Provider.objects.filter(enabled=True, base_url="", kind__in=PLACELESS),
+        lambda row: f"Provider {row.name} has no address: set its base URL.",
+    ),
+    Check(
+        lambda: (
+            Target.objects.filter(enabled=True, route__enabled=True).exclude(api="").select_related("route", "provider")
+        ),
+        lambda row: (
+            f"Route {row.route.name}: its target {row} prefers the API {row.api}, which that provider does not serve."
+        ),
         _unserved,
         Route,
         "route_id",
     ),
-    Check(lambda: Defaults.objects.exclude(model=""), lambda row: f"The default model is {row.model}, and no enabled route answers to it.", _without_route),
-    Check(lambda: Defaults.objects.filter(provider__enabled=False).select_related("provider"), lambda row: f"The default provider {row.provider.name} is turned off."),
-    Check(Alias.objects.all, lambda row: f"Alias {row.name} leads to {row.model}, which no enabled route answers to.", _astray),
+    Check(
+        lambda: Defaults.objects.exclude(model=""),
+        lambda row: f"The default model is {row.model}, and no enabled route answers to it.",
+        _without_route,
+    ),
+    Check(
+        lambda: Defaults.objects.filter(provider__enabled=False).select_related("provider"),
+        lambda row: f"The default provider {row.provider.name} is turned off.",
+    ),
+    Check(
+        Alias.objects.all,
+        lambda row: f"Alias {row.name} leads to {row.model}, which no enabled route answers to.",
+        _astray,
+    ),
     Check(
         lambda: Tenant.objects.filter(anonymous=True, enabled=True),
         lambda row: f"Anybody who can reach the gateway may use it: requests without a key count as tenant {row.name}.",
@@ -94,7 +120,9 @@ def warnings(page: Model | None = None, limit: int = LIMIT) -> list[Warning]:
         guilty = list(islice(check.guilty(rows[: limit * 50]), limit + 1))
         found += [Warning(check.text(row), _url(about, "change", getattr(row, check.key))) for row in guilty[:limit]]
         if len(guilty) > limit:
-            found.append(Warning(f"… and more {about._meta.verbose_name_plural} with the same fault.", _url(about, "changelist")))
+            found.append(
+                Warning(f"… and more {about._meta.verbose_name_plural} with the same fault.", _url(about, "changelist"))
+            )
     return found
 
 

@@ -13,7 +13,7 @@ from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 from unfold.paginator import InfinitePaginator
 
-from tenants import operator_admin, usage_admin  # noqa: F401
+from tenants import operator_admin, report_views, usage_admin  # noqa: F401
 from tenants.forms import ApiKeyForm, TenantForm
 from tenants.issuing import Rotates, ShowsOnce
 from tenants.key_page import Issued, issued_key
@@ -38,10 +38,12 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]
     formset = KeyFormSet
     fields = ("name", "prefix", "enabled", "expires_at", "allowed_models")
     readonly_fields = ("prefix",)
-    extra = 0
     per_page = 20
     show_change_link = True
     verbose_name_plural = "keys: a new one is shown once, after saving"
+
+    def get_extra(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> int:
+        return 0 if obj else 1
 
 
 @admin.register(Tenant)
@@ -51,12 +53,14 @@ class TenantAdmin(ShowsOnce):
     list_display = ("name", "title", "state", "anonymous", "key_count", "created_at")
     list_filter = ("enabled", "anonymous")
     search_fields = ("name", "title")
+    ordering = ("name",)
     fields = ("name", "title", "enabled", "anonymous", "created_at")
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return Tenant.objects.annotate(keys_known=Count("keys"))
+        found: QuerySet[Tenant] = super().get_queryset(request).annotate(keys_known=Count("keys"))
+        return found
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> tuple[str, ...]:
         return ("created_at", "name") if obj else ("created_at",)
@@ -65,7 +69,7 @@ class TenantAdmin(ShowsOnce):
     def state(self, tenant: Tenant) -> str:
         return "on" if tenant.enabled else "off"
 
-    @display(description="keys", ordering="keys_known")  # type: ignore[untyped-decorator]
+    @admin.display(description="keys", ordering="keys_known")
     def key_count(self, tenant: Any) -> int:
         return int(tenant.keys_known)
 
@@ -116,3 +120,6 @@ def _switch(queryset: QuerySet[ApiKey], enabled: bool) -> None:
         key.enabled = enabled
         key.save(update_fields=("enabled",))
 
+
+site: Any = admin.site
+site.extra_urls = report_views.urls  # how unfold takes pages of no model

@@ -54,9 +54,14 @@ def pack(histogram: int) -> bytes:
     return bytes((first,)) + lanes.to_bytes((lanes.bit_length() + 7) // 8, "little")
 
 
-def unpack(packed: bytes | memoryview) -> int:
+def unpack(packed: bytes) -> int:
     """The histogram that ``pack`` packed."""
     return int.from_bytes(packed[1:], "little") << LANE * packed[0] if packed else 0
+
+
+def add_packed(packed: bytes, other: bytes) -> bytes:
+    """The sum of two packed histograms, packed."""
+    return pack(unpack(packed) + unpack(other))
 
 
 def counts(histogram: int) -> tuple[int, ...]:

@@ -64,5 +64,11 @@ class Rotates(ShowsOnce):
                 obj.save()
                 self.log_change(request, obj, "Rotated.")
             return key_page(request, self.admin_site, [self.issued(request, obj, plain)], self.page_of(obj))
-        context = {**self.admin_site.each_context(request), "title": f"Rotate {obj}", "object": obj, "back": self.page_of(obj), "stale": request.method == "POST"}
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Rotate {obj}",
+            "object": obj,
+            "back": self.page_of(obj),
+            "stale": request.method == "POST",
+        }
         return TemplateResponse(request, "tenants/rotate.html", context)

@@ -9,6 +9,8 @@ import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
@@ -27,12 +29,25 @@ class Issued:
     curl: str
 
 
-def _allowed_model(key: ApiKey) -> str:
-    return next((name for name in key.allowed_models if not name.endswith("*")), "")
+#: By API: path, how the key is sent, body. ``{model}`` and ``{key}`` are filled in.
+MESSAGES = [{"role": "user", "content": "Hello!"}]
+EXAMPLES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", "Authorization: Bearer {key}", {"model": "{model}", "messages": MESSAGES}),
+    "messages": ("/v1/messages", "x-api-key: {key}", {"model": "{model}", "max_tokens": 100, "messages": MESSAGES}),
+    "generate": (
+        "/v1beta/models/{model}:generateContent",
+        "x-goog-api-key: {key}",
+        {"contents": [{"role": "user", "parts": [{"text": "Hello!"}]}]},
+    ),
+}
 
 
-#: Names a model that the key may call, "" where none is known. Set by routing, which knows the routes; tenants do not.
-example_model: Callable[[ApiKey], str] = _allowed_model
+def no_example(key: ApiKey) -> tuple[str, str]:
+    return "", ""
+
+
+#: Finds an API of EXAMPLES and a model that the key may call over it. Set by routing, which knows the routes; tenants do not.
+example: Callable[[ApiKey], tuple[str, str]] = no_example
 
 
 def public_url(request: HttpRequest) -> str:
@@ -42,21 +57,32 @@ def public_url(request: HttpRequest) -> str:
 
 
 def issued_key(request: HttpRequest, key: ApiKey, plain: str) -> Issued:
-    model = example_model(key)
-    bearer = f"-H {shlex.quote(f'Authorization: Bearer {plain}')}"
-    url = public_url(request)
-    if not model:
-        return Issued(f"{key.tenant} · {key.name}", plain, f"curl {shlex.quote(url + '/v1/models')} {bearer}")
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello!"}]}, ensure_ascii=False)
-    lines = (f"curl {shlex.quote(url + '/v1/chat/completions')}", bearer, "-H 'Content-Type: application/json'", f"-d {shlex.quote(body)}")
+    api, model = example(key)
+    path, header, body = EXAMPLES.get(api, ("/v1/models", "Authorization: Bearer {key}", {}))
+    lines = [
+        f"curl {shlex.quote(public_url(request) + path.replace('{model}', quote(model, safe='')))}",
+        f"-H {shlex.quote(header.format(key=plain))}",
+    ]
+    if body:
+        text = json.dumps(body, ensure_ascii=False).replace('"{model}"', json.dumps(model, ensure_ascii=False))
+        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(text)}"]
     return Issued(f"{key.tenant} · {key.name}", plain, " \\\n  ".join(lines))
 
 
 def issued_token(request: HttpRequest, token: OperatorToken, plain: str) -> Issued:
-    return Issued(f"{token.user} · {token.name}", plain, f"curl {shlex.quote(public_url(request) + '/api/v1/usage/')} -H {shlex.quote(f'Authorization: Bearer {plain}')}")
+    return Issued(
+        f"{token.user} · {token.name}",
+        plain,
+        f"curl {shlex.quote(public_url(request) + '/api/v1/usage/')} -H {shlex.quote(f'Authorization: Bearer {plain}')}",
+    )
 
 
 def key_page(request: HttpRequest, site: AdminSite, issued: Sequence[Issued], back: str) -> TemplateResponse:
-    context = {**site.each_context(request), "title": "New key" if len(issued) == 1 else "New keys", "issued": issued, "back": back}
+    context = {
+        **site.each_context(request),
+        "title": "New key" if len(issued) == 1 else "New keys",
+        "issued": issued,
+        "back": back,
+    }
     headers = {"cache-control": "no-store, private", "referrer-policy": "no-referrer"}
     return TemplateResponse(request, "tenants/key_once.html", context, headers=headers)

@@ -87,7 +87,10 @@ class Ledger:
         self._entries.append(entry)
         if len(self._entries) >= self._complain_at:
             self._complain_at = len(self._entries) + max(1, self.cap // 10)
-            log.critical("usage rows wait in memory beyond the cap: is the database away?", extra={"waiting": len(self), "cap": self.cap})
+            log.critical(
+                "usage rows wait in memory beyond the cap: is the database away?",
+                extra={"waiting": len(self), "cap": self.cap},
+            )
 
     def take(self, limit: int) -> list[Entry]:
         """The oldest entries, at most ``limit``; the caller stores them or puts them back."""

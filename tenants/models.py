@@ -32,7 +32,7 @@ class Tenant(ExportModelOperationsMixin("tenant"), models.Model):  # type: ignor
     title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
     enabled = models.BooleanField(default=True, help_text="Off: every key of this tenant is refused with 403.")
     anonymous = models.BooleanField(default=False, help_text="Requests without any key count as this tenant. At most one tenant; refused off loopback unless GATEWAY_ALLOW_ANONYMOUS=1.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
     class Meta:
@@ -59,10 +59,11 @@ class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: igno
     allowed_models = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Public model names, or patterns such as gpt-*, that it may call. Empty: all.")
     allowed_providers = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Names of the providers that its requests may go to. Empty: all.")
     may_choose_provider = models.BooleanField(default=True, help_text="Whether the header x-provider may pick among the providers that it may use.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
     class Meta:
+        verbose_name = "API key"
         ordering = ("tenant", "name")
         constraints = [models.UniqueConstraint(fields=("tenant", "name"), name="api_key_name")]
 
@@ -90,13 +91,14 @@ class OperatorToken(models.Model):
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="gateway_tokens", help_text="Whose permissions it has.")
     name = models.CharField(max_length=100, help_text="What it is for.")
-    prefix = models.CharField(max_length=16, editable=False)
+    prefix = models.CharField(max_length=16, editable=False, help_text="The first characters of the token, to recognise it.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: the token is refused.")
     expires_at = models.DateTimeField(null=True, blank=True, help_text="After this moment (UTC) the token is refused. Empty: never.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
 
     class Meta:
+        verbose_name = "API token"
         ordering = ("user", "name")
 
     def __str__(self) -> str:
@@ -138,7 +140,7 @@ class Usage(models.Model):
     the others are parts of these. ``cost`` is nano-dollars, null when unpriced. Times are microseconds.
     """
 
-    id = models.UUIDField(primary_key=True, editable=False)
+    id = models.UUIDField(primary_key=True, editable=False, help_text="Our own id, which begins with the time. It goes to the provider as a header.")
     kind = models.CharField(max_length=10, default="charge", help_text="charge: one request. correction: a later change to the request named below.")
     corrects = models.UUIDField(null=True, help_text="The request whose charge this row corrects.")
     created_at = models.DateTimeField("time", db_index=True, help_text="When the gateway took the request in (UTC).")

@@ -42,10 +42,14 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
         return dates if _is_superuser(request) else (*dates, "is_superuser", "groups", "user_permissions")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and (obj is None or not obj.is_superuser or _is_superuser(request))
+        return super().has_change_permission(request, obj) and (
+            obj is None or not obj.is_superuser or _is_superuser(request)
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_delete_permission(request, obj) and (obj is None or not obj.is_superuser or _is_superuser(request))
+        return super().has_delete_permission(request, obj) and (
+            obj is None or not obj.is_superuser or _is_superuser(request)
+        )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         found = super().get_deleted_objects(objs, request)
@@ -73,11 +77,13 @@ class OperatorTokenAdmin(Rotates):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperatorToken]:
         tokens = OperatorToken.objects.all()
-        return tokens if _is_superuser(request) else tokens.filter(user_id=request.user.pk)
+        return tokens if _is_superuser(request) else tokens.filter(user_id=request.user.pk or 0)
 
-    def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any) -> ModelChoiceField[Any] | None:
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField[Any] | None:
         users = User.objects.filter(is_active=True)
-        kwargs["queryset"] = users if _is_superuser(request) else users.filter(pk=request.user.pk)
+        kwargs["queryset"] = users if _is_superuser(request) else users.filter(pk=request.user.pk or 0)
         kwargs["initial"] = request.user.pk
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from tenants.figures import duration, rounded
 from tenants.report_form import Query
-from tenants.usage_admin import dollars, duration
 
 TOP = 20
 DEEPER = {"tenant": "key", "key": "model", "model": "provider", "provider": "model"}
-COUNTS = ("requests", "errors", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+COUNTS = (
+    "requests",
+    "errors",
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "unpriced",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +40,33 @@ class Table:
 
 
 def _cells(row: Any) -> tuple[str, ...]:
-    return (*(f"{getattr(row, name):,}" for name in COUNTS), _money(row.cost, row.unpriced), duration(row.p50_us), duration(row.p95_us))
-
-
-def _money(cost: int, unpriced: int) -> str:
-    return dollars(cost) if not unpriced else f"{dollars(cost)} + {unpriced:,} unpriced"
+    return (
+        *(f"{getattr(row, name):,}" for name in COUNTS),
+        rounded(row.cost),
+        duration(row.p50_us),
+        duration(row.p95_us),
+    )
 
 
 def table(rows: Sequence[Any], query: Query) -> Table:
-    headers = ("requests", "errors", "input", "cache read", "cache write", "output", "reasoning", "cost", "p50", "p95")
+    headers = (
+        "requests",
+        "errors",
+        "input",
+        "cache read",
+        "cache write",
+        "output",
+        "reasoning",
+        "unpriced",
+        "cost",
+        "p50",
+        "p95",
+    )
     sums = [sum(getattr(row, name) for row in rows) for name in COUNTS]
-    total = (*(f"{number:,}" for number in sums), _money(sum(row.cost for row in rows), sum(row.unpriced for row in rows)), "", "")
-    return Table(query.by, headers, [Line(row.name or "(none)", _url(row.name, query), _cells(row)) for row in rows], total)
+    total = (*(f"{number:,}" for number in sums), rounded(sum(row.cost for row in rows)), "", "")
+    return Table(
+        query.by, headers, [Line(row.name or "(none)", _url(row.name, query), _cells(row)) for row in rows], total
+    )
 
 
 def _url(name: str, query: Query) -> str:
@@ -51,7 +75,13 @@ def _url(name: str, query: Query) -> str:
         return ""
     if query.by == "day":
         return ""
-    asked = {**query.filters, query.by: name, "by": DEEPER[query.by], "start": f"{query.start:%Y-%m-%dT%H:%M}", "end": f"{query.end:%Y-%m-%dT%H:%M}"}
+    asked = {
+        **query.filters,
+        query.by: name,
+        "by": DEEPER[query.by],
+        "start": f"{query.start:%Y-%m-%dT%H:%M}",
+        "end": f"{query.end:%Y-%m-%dT%H:%M}",
+    }
     return "?" + urlencode(asked)
 
 

@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
-from tenants import reports
 from tenants.report_form import FILTERS, Query, ReportForm
 from tenants.report_table import charted, table
 
@@ -25,6 +24,8 @@ def usage_report(request: HttpRequest) -> HttpResponseBase:
     """The report as a page, or with ``format=csv`` as a file."""
     if not request.user.has_perm("tenants.view_usage"):
         raise PermissionDenied
+    from tenants import reports
+
     with timezone.override(UTC):
         form = ReportForm(request.GET)
         query = form.query() if form.is_valid() else None
@@ -51,8 +52,12 @@ def _page(request: HttpRequest, form: ReportForm, query: Query | None, rows: lis
 
 
 def _csv(request: HttpRequest, query: Query, rows: list[Any]) -> StreamingHttpResponse:
+    from tenants import reports
+
     pieces = _pieces(reports.as_csv(rows))
-    response = StreamingHttpResponse(_waited(pieces) if isinstance(request, ASGIRequest) else pieces, content_type="text/csv; charset=utf-8")
+    response = StreamingHttpResponse(
+        _waited(pieces) if isinstance(request, ASGIRequest) else pieces, content_type="text/csv; charset=utf-8"
+    )
     name = f"usage-by-{query.by}-{query.start:%Y%m%d}-{query.end:%Y%m%d}.csv"
     response["content-disposition"] = f'attachment; filename="{name}"'
     response["x-content-type-options"] = "nosniff"

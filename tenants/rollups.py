@@ -6,31 +6,21 @@ error kind, so a client that left counts as one. ``unpriced`` counts requests th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from itertools import chain
+from collections.abc import Iterable
 from operator import add, attrgetter
-from typing import Any
-
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 from tenants import histogram
 from tenants.ledger import Entry
 from tenants.models import Rollup, UsageDay, UsageHour
+from tenants.statements import ROLLUP_KEY, ROLLUP_NAMES, ROLLUP_SUMS, Statements
 
-HOUR, DAY = 3600, 86400
-
-KEY = ("start", "tenant_id", "key_id", "route", "provider_id")
-NAMES = ("tenant", "key", "provider")
-SUMS = ("requests", "errors", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "unpriced", "duration_us")
+HOUR = 3600
 
 Key = tuple[int, int, int, str, int]
-"""Of KEY; the start in whole hours since the epoch."""
+"""Of ROLLUP_KEY; the start in whole hours since the epoch."""
 
-_CHUNK = 200
-_key_and_names = attrgetter("tenant_id", "key_id", "route", "provider_id", *NAMES)
-_tokens = attrgetter(*SUMS[2:7])
+_key_and_names = attrgetter(*ROLLUP_KEY[1:], *ROLLUP_NAMES)
+_tokens = attrgetter(*ROLLUP_SUMS[2:7])
 
 
 class Sum:
@@ -40,7 +30,7 @@ class Sum:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
-        self.sums = [0] * len(SUMS)
+        self.sums = [0] * len(ROLLUP_SUMS)
         self.latency = 0
 
     def count(self, entry: Entry) -> None:
@@ -75,10 +65,28 @@ def hourly(entries: Iterable[Entry]) -> dict[Key, Sum]:
 def daily(hours: dict[Key, Sum]) -> dict[Key, Sum]:
     """The same sums by day."""
     sums: dict[Key, Sum] = {}
-    for (hour, *rest), addition in hours.items():
-        key = (hour - hour % 24, *rest)
+    for (hour, tenant_id, key_id, route, provider_id), addition in hours.items():
+        key = (hour - hour % 24, tenant_id, key_id, route, provider_id)
         found = sums.get(key)
         if found is None:
             found = sums[key] = Sum(addition.names)
         found.include(addition)
     return sums
+
+
+def store(statements: Statements, entries: Iterable[Entry]) -> None:
+    """Add entries, stored as rows in the same transaction, to the rollups. Raises what the database raises."""
+    hours = hourly(entries)
+    _add(statements, UsageHour, hours)
+    _add(statements, UsageDay, daily(hours))
+
+
+def _add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> None:
+    if not sums:
+        return
+    starts = {hour: statements.time(hour * HOUR) for hour in {key[0] for key in sums}}
+    rows = [
+        (starts[hour], *rest, *addition.names, *addition.sums, histogram.pack(addition.latency))
+        for (hour, *rest), addition in sums.items()
+    ]
+    statements.add(model, rows)

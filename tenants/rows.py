@@ -7,11 +7,10 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from operator import attrgetter, gt
+from operator import attrgetter, gt, index
 from typing import Any
 
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.ledger import Entry
 from tenants.models import Usage
@@ -22,7 +21,7 @@ Row = tuple[Any, ...]
 
 MOST = 10**12
 """No request has more tokens or microseconds than this; a larger count would overflow the sums of others."""
-MOST_COST = 10**17
+MOST_COST = 10**15
 MOST_SMALL = 2**15 - 1
 TAGS = 32
 TAG_SIZE = 255
@@ -32,19 +31,20 @@ _CONVERTED = ("id", "corrects", "created_at", "stream", "estimated", "cost", "fi
 _TEXTS = tuple(name for name, field in _FIELDS.items() if isinstance(field, models.CharField))
 _COUNTS = tuple(name for name in _FIELDS if name not in _CONVERTED + _TEXTS)
 _SIZES: tuple[int, ...] = tuple(_FIELDS[name].max_length or 0 for name in _TEXTS)
-_BOUNDS = dict.fromkeys(_COUNTS, MOST) | {"status": MOST_SMALL, "attempts": MOST_SMALL, "first_byte_us": MOST, "cost": MOST_COST}
+_BOUNDS = dict.fromkeys(_COUNTS, MOST) | {
+    "status": MOST_SMALL,
+    "attempts": MOST_SMALL,
+    "first_byte_us": MOST,
+    "cost": MOST_COST,
+}
 _texts, _counts = attrgetter(*_TEXTS), attrgetter(*_COUNTS)
 
-
-def insert_sql(connection: BaseDatabaseWrapper) -> str:
-    """The INSERT whose parameters ``row`` makes."""
-    quote = connection.ops.quote_name
-    columns = [quote(_FIELDS[name].column) for name in _CONVERTED + _TEXTS + _COUNTS]
-    return f"INSERT INTO {quote(Usage._meta.db_table)} ({', '.join(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608
+COLUMNS = _CONVERTED + _TEXTS + _COUNTS
+"""Of a row that ``row`` makes. They are Usage's columns by name: none of its fields is a relation."""
 
 
 def row(entry: Entry, *, sqlite: bool) -> Row:
-    """The parameters of ``insert_sql``; the entry itself is tidied where that is needed, so that sums of entries are
+    """The values of COLUMNS; the entry itself is tidied where that is needed, so that sums of entries are
     sums of rows. Raises TypeError, ValueError, OverflowError or AttributeError where a field is not of its type."""
     texts: tuple[str, ...] = _texts(entry)
     counts: tuple[int, ...] = _counts(entry)
@@ -60,7 +60,18 @@ def row(entry: Entry, *, sqlite: bool) -> Row:
         return (entry.id, entry.corrects, created_at, stream, estimated, cost, first_byte_us, tags, *texts, *counts)
     # As Django's adapters would write them; sqlite3 takes exact ints and strings without asking an adapter.
     corrects = entry.corrects and entry.corrects.hex
-    return (entry.id.hex, corrects, str(created_at)[:-6], int(stream), int(estimated), cost, first_byte_us, tags, *texts, *counts)
+    return (
+        entry.id.hex,
+        corrects,
+        str(created_at)[:-6],
+        int(stream),
+        int(estimated),
+        cost,
+        first_byte_us,
+        tags,
+        *texts,
+        *counts,
+    )
 
 
 def tidy(entry: Entry) -> None:
@@ -71,8 +82,12 @@ def tidy(entry: Entry) -> None:
     entry.tags = [clean(str(tag), TAG_SIZE) for tag in entry.tags[:TAGS]]
     for name, most in _BOUNDS.items():
         value = getattr(entry, name)
-        if value is not None and abs(value) > most:
-            log.error("usage row with an impossible count, cut to %d", most, extra={"id": str(entry.id), "column": name, "value": str(value)[:100]})
+        if value is not None and abs(index(value)) > most:
+            log.error(
+                "usage row with an impossible count, cut to %d",
+                most,
+                extra={"id": str(entry.id), "column": name, "value": str(value)[:100]},
+            )
             setattr(entry, name, most if value > 0 else -most)
 
 

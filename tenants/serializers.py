@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -29,16 +30,27 @@ class Cleaned(serializers.ModelSerializer[Any]):
 
     def build_standard_field(self, field_name: str, model_field: models.Field[Any, Any]) -> Any:
         field, kwargs = super().build_standard_field(field_name, model_field)
-        kwargs.pop("validators", None)  # the model runs them
+        kwargs["validators"] = []  # the model runs them
+        if isinstance(model_field, models.JSONField) and model_field.has_default():
+            kwargs["validators"] = [partial(self.same_type, type(model_field.get_default()))]
         return field, kwargs
+
+    @staticmethod
+    def same_type(expected: type, value: Any) -> None:
+        """Full cleaning lets any empty value of an optional field pass, so "" and {} where a list is meant."""
+        if not isinstance(value, expected):
+            raise serializers.ValidationError("Give a list." if expected is list else "Give a mapping of names to values.")
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):
-            raise serializers.ValidationError({str(name): ["There is no such field."] for name in sorted(unknown, key=str)})
+            raise serializers.ValidationError(
+                {str(name): ["There is no such field."] for name in sorted(unknown, key=str)}
+            )
         return super().to_internal_value(data)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        self.row = self.Meta.model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
+        model: Any = self.Meta.model
+        self.row = model(**self.context.get("preset", {})) if self.instance is None else copy.copy(self.instance)
         self.fill(attrs)
         hidden = {field.name for field in self.row._meta.fields if field.is_relation or not field.editable}
         try:
@@ -72,7 +84,7 @@ class Cleaned(serializers.ModelSerializer[Any]):
 class TenantSerializer(Cleaned):
     class Meta:
         model = Tenant
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "created_at")
         fields = ("id", "name", "title", "enabled", "anonymous", "created_at")
 
@@ -88,7 +100,7 @@ class ApiKeySerializer(Cleaned):
 
     class Meta:
         model = ApiKey
-        validators: list[Any] = []
+        validators = ()
         read_only_fields = ("id", "prefix", "created_at")
         fields = (
             *("id", "tenant", "name", "prefix", "enabled", "expires_at", "allowed_models", "allowed_providers"),
@@ -97,7 +109,9 @@ class ApiKeySerializer(Cleaned):
 
     def validate_tenant(self, tenant: Tenant) -> Tenant:
         if self.instance is not None and self.instance.tenant_id != tenant.pk:
-            raise serializers.ValidationError("A key cannot be moved to another tenant: usage rows refer to it. Make one there.")
+            raise serializers.ValidationError(
+                "A key cannot be moved to another tenant: usage rows refer to it. Make one there."
+            )
         return tenant
 
     def fill(self, attrs: dict[str, Any]) -> None:
@@ -113,7 +127,11 @@ class ApiKeySerializer(Cleaned):
         if self.row.digest in digests:
             return
         taken = self.context.get("taken")
-        if any(digest in taken for digest in digests) if taken is not None else ApiKey.objects.filter(digest__in=digests).exists():
+        if (
+            any(digest in taken for digest in digests)
+            if taken is not None
+            else ApiKey.objects.filter(digest__in=digests).exists()
+        ):
             raise serializers.ValidationError({"key": ["This key is in use already."]})
         self.row.set_key(plain)
 

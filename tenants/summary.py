@@ -7,9 +7,9 @@ from datetime import UTC
 
 from django.utils import timezone
 
-from tenants import reports
+from tenants.figures import rounded
 from tenants.report_form import Query, preset
-from tenants.report_table import Table, dollars, table
+from tenants.report_table import Table, table
 
 MOST = 10
 
@@ -21,6 +21,8 @@ class Day:
 
 
 def last_day() -> Day:
+    from tenants import reports
+
     start, end = preset("24h", timezone.now().astimezone(UTC))
     rows = sorted(reports.report(start, end, "model", {}), key=lambda row: -row.requests)
     requests, errors = sum(row.requests for row in rows), sum(row.errors for row in rows)
@@ -31,6 +33,6 @@ def last_day() -> Day:
         ("Errors", f"{errors:,}", f"{errors / requests:.1%} of requests" if requests else ""),
         ("Tokens in", f"{tokens_in:,}", f"{sum(row.cache_read_tokens for row in rows):,} read from caches"),
         ("Tokens out", f"{tokens_out:,}", f"{sum(row.reasoning_tokens for row in rows):,} of them reasoning"),
-        ("Cost", dollars(sum(row.cost for row in rows)), f"without {unpriced:,} unpriced requests" if unpriced else ""),
+        ("Cost", rounded(sum(row.cost for row in rows)), f"without {unpriced:,} unpriced requests" if unpriced else ""),
     ]
     return Day(cards, table(rows[:MOST], Query(start, end, "model", {})))

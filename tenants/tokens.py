@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -34,7 +34,11 @@ class OperatorTokenAuthentication(BaseAuthentication):
 def find(plain: str) -> OperatorToken | None:
     """The token that ``plain`` is, if it and its user may be used now. It is looked up by HMAC, so the time taken tells nothing."""
     digests = [keys.digest(plain, pepper).hex() for pepper in settings.GATEWAY_KEY_PEPPERS]
-    token = OperatorToken.objects.select_related("user").filter(digest__in=digests, enabled=True, user__is_active=True).first()
+    token = (
+        OperatorToken.objects.select_related("user")
+        .filter(digest__in=digests, enabled=True, user__is_active=True)
+        .first()
+    )
     if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
         return None
     return token
@@ -43,7 +47,7 @@ def find(plain: str) -> OperatorToken | None:
 class ModelPermission(DjangoModelPermissions):
     """The model permission that fits the method; reading needs ``view``."""
 
-    perms_map: ClassVar[dict[str, list[str]]] = {
+    perms_map = {
         "GET": ["%(app_label)s.view_%(model_name)s"],
         "HEAD": ["%(app_label)s.view_%(model_name)s"],
         "OPTIONS": ["%(app_label)s.view_%(model_name)s"],
@@ -57,4 +61,4 @@ class ModelPermission(DjangoModelPermissions):
 class ChangePermission(ModelPermission):
     """For actions that change a row by POST."""
 
-    perms_map: ClassVar[dict[str, list[str]]] = {**ModelPermission.perms_map, "POST": ModelPermission.perms_map["PUT"]}
+    perms_map = {**ModelPermission.perms_map, "POST": ModelPermission.perms_map["PUT"]}

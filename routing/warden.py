@@ -1,0 +1,44 @@
+"""Keeps the time of all requests under way by one tick, instead of timers and tasks for each.
+
+A request sets a deadline where it begins to wait, which costs an attribute; a tick later than that cancels it. Listening
+for a hang-up takes a task: only requests that last get one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from routing.client import Client
+
+TICK = 0.02
+
+
+class Warden:
+    """The clients of one event loop."""
+
+    def __init__(self) -> None:
+        self.clients: set[Client] = set()
+        self._ticking: asyncio.TimerHandle | None = None
+
+    def add(self, client: Client) -> None:
+        self.clients.add(client)
+        if self._ticking is None:
+            self._ticking = asyncio.get_running_loop().call_later(TICK, self._tick)
+
+    def remove(self, client: Client) -> None:
+        self.clients.discard(client)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        if not self.clients:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for client in tuple(self.clients):
+            if client.deadline and now > client.deadline:
+                client.expire()
+            if client.receive is not None and client.watcher is None:
+                client.listen()
+        self._ticking = loop.call_later(TICK, self._tick)

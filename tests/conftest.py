@@ -1,0 +1,32 @@
+"""What the whole suite shares: which parts need an outside server, and that CI may not skip them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
+REQUIRED = os.environ.get("GATEWAY_REQUIRE_ALL") == "1"
+
+
+def missing(marker: str) -> str:
+    """Why tests with ``marker`` cannot run; empty if they can."""
+    name = SERVERS[marker]
+    return "" if os.environ.get(name, "").startswith(marker) else f"{name} names no {marker} server"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in SERVERS:
+        if item.get_closest_marker(marker) and (reason := missing(marker)):
+            (pytest.fail if REQUIRED else pytest.skip)(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """With GATEWAY_REQUIRE_ALL=1 a test that skips itself, for whatever reason, has failed."""
+    report = yield
+    if REQUIRED and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and GATEWAY_REQUIRE_ALL=1: {report.longrepr}"
+    return report
