@@ -5,8 +5,26 @@ Each is a fact of the API's documentation, not of our code: both spellings are a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from providers.chat import (
+    Event,
+    Failed,
+    Refusal,
+    Signed,
+    Started,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolStarted,
+    Used,
+)
+from providers.dialects.folding import fold
+from providers.usage import Usage
 
 Json = Any
 #: Members whose value is the user's own JSON: nothing in it is touched.
@@ -128,3 +146,83 @@ def _gemini_tools(tools: Json) -> Json:
 
 
 NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "openai_responses": responses_request, "anthropic": anthropic_request, "gemini": gemini_request}
+
+
+# ---------------------------------------------------------------- events
+
+
+def settled(events: list[Event], model: Started | None = None, stream: bool = False) -> list[Event]:
+    """Events as they compare: the last usage counts and stands last; what the upstream did not tell (``model``'s id,
+    time and tier; ids of tool calls) is made by the writer and not compared; an error has the client's words for its
+    type and code; in a stream a reasoning item's id is made before its own is known."""
+    told = model or next((event for event in events if isinstance(event, Started)), Started())
+    used = [event for event in events if isinstance(event, Used)]
+    failed = any(isinstance(event, Failed) for event in events)
+    found = [_settled(event, told, stream) for event in events if not isinstance(event, Used)]
+    return found if failed else found + used[-1:]  # type: ignore[return-value]
+
+
+def _settled(event: Event, told: Started, stream: bool) -> Event:
+    if isinstance(event, Started):
+        tier = "" if event.service_tier == "default" else event.service_tier
+        return Started(event.id if told.id else "", event.model if told.model else "", event.created if told.created else 0, event.dialect, tier)
+    if isinstance(event, Failed):
+        return replace(event, type="", code="", param="")
+    if isinstance(event, Signed) and stream:
+        return replace(event, id="")
+    return event
+
+
+def alike(first: list[Event], second: list[Event], stream: bool) -> str:
+    """Empty, or where the two differ."""
+    told = next((event for event in first if isinstance(event, Started)), Started())
+    one, two = settled(first, told, stream), settled(second, told, stream)
+    for left, right in zip_longest(one, two):
+        if isinstance(left, ToolStarted) and isinstance(right, ToolStarted) and not left.id:
+            right = replace(right, id="")
+        if left != right:
+            return f"{str(left)[:300]} != {str(right)[:300]}"
+    return ""
+
+
+def said(events: list[Event]) -> Said:
+    """What a reply says, however it is cut into events."""
+    reply = fold(events)
+    choices = []
+    for _, choice in sorted(reply.choices.items()):
+        texts = "".join(p.text for p in choice.parts if isinstance(p, Text | Refusal))
+        thoughts = "".join("".join([*p.texts, *p.summaries]) for p in choice.parts if isinstance(p, Thinking))
+        calls = [(p.kind, p.namespace, p.name, _json(p.arguments)) for p in choice.parts if isinstance(p, ToolCall)]
+        choices.append((texts, thoughts, calls, choice.finished.reason if choice.finished else ""))
+    return Said(choices, reply.usage, reply.failed is not None)
+
+
+def _json(text: str) -> Json:
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text
+
+
+class Said(NamedTuple):
+    choices: list[tuple[str, str, list[Any], str]]
+    usage: Usage | None
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sse:
+    type: str
+    data: bytes
+
+
+def split(reply: bytes) -> list[Sse]:
+    """Events of a whole stream, by the tests' own reading of the format."""
+    found = []
+    for block in reply.decode().replace("\r\n", "\n").split("\n\n"):
+        lines = [line.partition(":") for line in block.split("\n")]
+        data = [value.removeprefix(" ") for name, _, value in lines if name == "data"]
+        kind = next((value.strip() for name, _, value in lines if name == "event"), "")
+        if data:
+            found.append(Sse(kind, "\n".join(data).encode()))
+    return found

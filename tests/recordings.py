@@ -137,7 +137,8 @@ def _recording(row: Json) -> Recording:
 def load() -> tuple[Recording, ...]:
     """All recordings of the dialects that clients may speak; none where the folder is absent."""
     files = [folder() / f"{api}.jsonl" for api in CLIENT_APIS]
-    lines = (line for file in files if file.exists() for line in file.open(encoding="utf-8"))
+    texts = (file.read_text(encoding="utf-8") for file in files if file.exists())
+    lines = (line for text in texts for line in text.split("\n") if line)
     return tuple(_recording(json.loads(line)) for line in lines)
 
 

@@ -223,9 +223,9 @@ def _image(fields: Fields) -> Part:
     if isinstance(inner, str):  # Mistral takes the address alone
         return Image(read_source(inner), cache=cache, extra=fields.left | {"form": "string"})
     image = Fields(inner or {}, fields.at("image_url"))
-    url = image.need_text("url")
+    url, detail = image.need_text("url"), image.text("detail")
     extra = fields.left | ({"image_url": image.left} if image.left else {})
-    return Image(read_source(url), image.text("detail"), cache, extra)
+    return Image(read_source(url), detail, cache, extra)
 
 
 def _audio(fields: Fields) -> Part:

@@ -30,6 +30,7 @@ from providers.dialects.tool_names import names_for
 from providers.usage import of_openai
 
 INCOMPLETE = {"max_output_tokens": "length", "max_tokens": "length", "content_filter": "content_filter"}
+PENDING = ("queued", "in_progress", "cancelled")
 CALLS = ("function_call", "custom_tool_call")
 
 
@@ -60,12 +61,12 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
 class _Item:
     """What was streamed of one output item, so that its end tells only what is missing."""
 
-    __slots__ = ("call", "kind", "parts", "told")
+    __slots__ = ("call", "ended", "kind", "parts", "told")
 
     def __init__(self, kind: str, call: int = -1) -> None:
         self.kind = kind
         self.call = call
-        self.told = False
+        self.told = self.ended = False
         self.parts = 0
 
 
@@ -110,6 +111,9 @@ class StreamReader(Reader):
         item = doc["item"]
         kind = item["type"]
         found: list[Event] = [Break()] if kind == "message" == self.last else []
+        if self.newest and self.newest.kind == "reasoning" and not self.newest.ended:
+            self.newest.ended = True
+            found.append(Signed("", DIALECT))  # OpenRouter ends it after the message that follows
         self.last = kind
         seen = self.newest = self.items[doc["output_index"]] = _Item(kind)
         if kind in CALLS:
@@ -168,8 +172,9 @@ class StreamReader(Reader):
             return found + ([] if seen.told else _message(item.get("content") or ()))
         if kind == "reasoning":
             found += [] if seen.told else _reasoning(item)
-            if seen is not self.newest and not item.get("encrypted_content"):
-                return found  # OpenRouter ends it after the message that follows
+            if seen.ended and not item.get("encrypted_content"):
+                return found
+            seen.ended = True
             return [*found, Signed(item.get("encrypted_content") or "", DIALECT, id=item.get("id") or "")]
         return [*found, OpaqueAdded(DIALECT, kind, item)]
 
@@ -185,9 +190,9 @@ class StreamReader(Reader):
         if status == "incomplete":
             native = (response.get("incomplete_details") or {}).get("reason") or "max_output_tokens"
             return [*found, Finished(INCOMPLETE.get(native, "length"), native=native)]
-        if status != "completed":  # queued, in_progress, cancelled
+        if status in PENDING:
             return [*found, Finished("pause", native=status)]
-        return [*found, Finished("tool_calls" if self.calls else "stop", native=status)]
+        return [*found, Finished("tool_calls" if self.calls else "stop", native="completed")]
 
     def error(self, doc: dict[str, Any]) -> list[Event]:
         self.over = True

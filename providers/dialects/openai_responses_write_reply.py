@@ -49,7 +49,7 @@ from providers.dialects.openai_responses_items import (
     write_error,
     write_usage,
 )
-from providers.dialects.openai_responses_read_reply import INCOMPLETE
+from providers.dialects.openai_responses_read_reply import INCOMPLETE, PENDING
 from providers.dialects.openai_responses_read_request import DIALECT
 from providers.usage import Usage
 
@@ -57,9 +57,6 @@ WORDS = {"length": "max_output_tokens", "context_window": "max_output_tokens"} |
     "content_filter": "content_filter",
     "refusal": "content_filter",
 }
-
-
-PENDING = ("queued", "in_progress", "cancelled")
 
 
 def ending(event: Finished | None) -> tuple[str, str]:
