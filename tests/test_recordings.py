@@ -272,4 +272,3 @@ def test_counts_are_of_all_recordings() -> None:
     assert total == len([r for r in recordings.require() if r.api in apis])
 
 
-__all__: list[Json] = []

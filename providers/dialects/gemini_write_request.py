@@ -231,8 +231,8 @@ class _Contents:
         return found
 
     def _function_response(self, result: ToolResult) -> list[Json]:
-        texts = [part.text for part in result.parts if isinstance(part, Text | Refusal)]
-        media = [part for part in result.parts if not isinstance(part, Text | Refusal)]
+        texts = [turns.words(part) for part in result.parts]
+        media = [part for part in result.parts if not turns.is_words(part)]
         extra = dict(self.loss.own("messages.content", result.extra))
         name = self.names.wire(result.name)
         if not name and self.loss.foreign:

@@ -11,6 +11,10 @@ from providers.chat import Cache, Chat, Json, Unsupported
 MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation", "grammar", "prompt"}
 
 
+#: How a member was written, or an item's place in its vendor's store: nothing that another API would miss.
+FORMS = {"form", "index", "id", "mime", "status", "type", "word"}
+
+
 class Loss:
     """``dropped`` names fields of the client's request that are not in the upstream's; paths bear no indices, so that
     they stay few. ``lenient`` lists also what would be refused."""
@@ -37,7 +41,9 @@ class Loss:
         """``extra`` where this dialect wrote it; else nothing, and its names are listed."""
         if not self.foreign or not extra:
             return extra
-        for name in extra:
+        for name, value in extra.items():
+            if name in FORMS or value in (None, False, "", [], {}):
+                continue
             if not path and name in MEANINGFUL:
                 self.refuse(name)
             self.drop(f"{path}.{name}" if path else name)

@@ -173,8 +173,8 @@ class _Messages:
 
     def _result(self, result: ToolResult, extra: Json) -> list[Part]:
         """Adds the tool message; gives the parts that only a user message may have."""
-        text: list[Part] = [part for part in result.parts if isinstance(part, Text | Refusal | Opaque)]
-        shown: list[Part] = [part for part in result.parts if not isinstance(part, Text | Refusal | Opaque)]
+        text = [part for part in result.parts if turns.is_words(part) or isinstance(part, Opaque)]
+        shown = [part for part in result.parts if part not in text]
         if not self.loss.foreign:
             text, shown = result.parts, []
         if result.is_error and self.loss.foreign:

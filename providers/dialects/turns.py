@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from providers.chat import Chat, Message, Part, ToolCall, ToolResult
+from providers.chat import Chat, File, Message, Part, Refusal, Text, ToolCall, ToolResult
 from providers.dialects.tool_ids import with_ids
 
 SYSTEM = ("system", "developer")
@@ -40,3 +40,15 @@ def results_apart(message: Message) -> tuple[list[ToolResult], list[Part]]:
     """The tool results of ``message``, and its other parts."""
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     return results, [part for part in message.parts if not isinstance(part, ToolResult)]
+
+
+def is_words(part: Part) -> bool:
+    """Whether ``part`` is plain text, a document of plain text included."""
+    return isinstance(part, Text | Refusal) or (isinstance(part, File) and part.source.kind == "text")
+
+
+def words(part: Part) -> str:
+    """The text of ``part``; empty where it is not plain text."""
+    if isinstance(part, Text | Refusal):
+        return part.text
+    return part.source.value if isinstance(part, File) and part.source.kind == "text" else ""
