@@ -56,7 +56,7 @@ def words(part: Part) -> str:
 def arguments(call: ToolCall) -> Any:
     text = unwrapped(call.arguments)
     try:
-        return json.loads(text or "{}")
+        return json.loads(text or "{}") or {}
     except ValueError:
         return text
 
@@ -135,11 +135,12 @@ def outcome(events: list[Event], client: str) -> Any:
     what = said(events)
     choices = []
     for text, _, calls, reason in what.choices[:1]:
-        told = [(name, given["input"] if isinstance(given, dict) and given.keys() == {"input"} else given) for _, _, name, given in calls]
+        told = [(name, (given or {})["input"] if isinstance(given, dict) and given.keys() == {"input"} else given or {}) for _, _, name, given in calls]
         choices.append((text, told, WORDS.get(reason, reason)))
     usage = what.usage
     if usage is not None and client == "gemini":
-        usage = replace(usage, cache_write_tokens=0)
+        output = max(usage.output_tokens, usage.reasoning_tokens)  # Vercel's reasoning is no part of its output
+        usage = replace(usage, cache_write_tokens=0, output_tokens=output)
     return ([], None, True) if what.failed else (choices, usage, False)
 
 

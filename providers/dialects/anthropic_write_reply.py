@@ -42,7 +42,7 @@ from providers.dialects.failures import KINDS
 from providers.dialects.folding import Choice, fold
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
-from providers.dialects.tool_names import wrapped
+from providers.dialects.tool_names import as_object, wrapped
 from providers.fields import present
 from providers.usage import Usage
 
@@ -315,10 +315,7 @@ def _thought(part: Thinking, maker: str) -> Json:
 
 def _call(call: ToolCall) -> list[Json]:
     text = wrapped(call.arguments) if call.kind == "custom" else call.arguments
-    try:
-        given = orjson.loads(text or "{}")
-    except ValueError:
-        given = {"input": text}  # cut by the length limit: the client sees what there is
+    given = as_object(text)
     block = {"type": "tool_use", "id": legal_id(call.id) or made("toolu_"), "name": call.name, "input": given}
     if not call.signature:
         return [block]

@@ -298,7 +298,7 @@ class _Messages:
 
     def _input(self, arguments: str) -> Any:
         try:
-            found = orjson.loads(arguments or "{}")
+            found = orjson.loads(arguments or "{}") or {}
         except ValueError:
             found = None
         if not isinstance(found, dict):

@@ -46,7 +46,7 @@ from providers.dialects.gemini_read_reply import BLOCKED, CARRIED, REASONS
 from providers.dialects.gemini_read_request import DIALECT
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
-from providers.dialects.tool_names import wrapped
+from providers.dialects.tool_names import as_object, wrapped
 from providers.fields import present
 from providers.usage import Usage
 
@@ -66,7 +66,7 @@ def write_usage(usage: Usage) -> Json:
     """Thoughts are told apart from the candidates' tokens."""
     return {
         "promptTokenCount": usage.input_tokens,
-        "candidatesTokenCount": usage.output_tokens - usage.reasoning_tokens,
+        "candidatesTokenCount": max(0, usage.output_tokens - usage.reasoning_tokens),
         "totalTokenCount": usage.input_tokens + usage.output_tokens,
     } | present(
         cachedContentTokenCount=usage.cache_read_tokens or None,
@@ -87,10 +87,7 @@ def _signature(signature: str, signed_by: str, form: str) -> str:
 
 def _call(call: ToolCall) -> Json:
     text = wrapped(call.arguments) if call.kind == "custom" else call.arguments
-    try:
-        given = orjson.loads(text or "{}")
-    except ValueError:
-        given = {"input": text}  # cut by the length limit: the client sees what there is
+    given = as_object(text)
     signature = _signature(call.signature, call.signed_by, "tool") if call.signature else ""
     told = present(id=call.id) | {"name": call.name, "args": given}
     return {"functionCall": told} | present(thoughtSignature=signature)

@@ -222,7 +222,7 @@ class _Contents:
 
     def _args(self, arguments: str) -> Any:
         try:
-            found = orjson.loads(arguments or "{}")
+            found = orjson.loads(arguments or "{}") or {}
         except ValueError:
             found = None
         if not isinstance(found, dict):

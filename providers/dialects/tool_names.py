@@ -113,6 +113,17 @@ def unwrapped(arguments: str) -> str:
     return value if isinstance(value, str) else arguments
 
 
+def as_object(arguments: str) -> Json:
+    """Arguments for a client whose API has an object there; what the length limit cut is shown as one text."""
+    try:
+        found: Any = orjson.loads(arguments or "{}")
+    except ValueError:
+        return {INPUT: arguments}
+    if found is None:
+        return {}
+    return found if isinstance(found, dict) else {INPUT: arguments}
+
+
 class InputText:
     """Unwraps ``{"input": "…"}`` as it streams: ``feed`` gives what is certain of the string so far."""
 
