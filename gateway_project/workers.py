@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MOST_PAUSE = 30.0  # seconds before a worker that dies again and again is started once more
-STEADY_SECONDS = 60.0  # a worker that lived as long as this did not die of its start
+STEADY_SECONDS = 30.0  # a worker that lived as long as this did not die of its start
+HOPELESS = 5  # deaths before any worker was steady: none ever will be
 GRACE_SECONDS = 15.0  # beyond the drain, for writing what waits to be written
 PARENTS_WORD = signal.SIGUSR1
 SPAWN = multiprocessing.get_context("spawn")
@@ -67,6 +68,7 @@ class Workers:
         self.started: dict[SpawnProcess, float] = {}
         self.count = count
         self.pause = 0.0
+        self.deaths = 0
         self.signals = 0
         self.told = 0
 
@@ -106,11 +108,14 @@ class Workers:
             if self.signals:
                 continue
             log.error("worker %s ended with %s after %.0f s; starting another", worker.pid, worker.exitcode, lived)
-            self.pause = 0.0 if lived > STEADY_SECONDS else min(MOST_PAUSE, self.pause * 2 or 0.1)
-            self._rest(self.pause)
+            self._rest(lived)
 
-    def _rest(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
+    def _rest(self, lived: float) -> None:
+        self.deaths += 1
+        if self.deaths >= HOPELESS and lived < STEADY_SECONDS and time.monotonic() - self.began < STEADY_SECONDS:
+            raise SystemExit("No worker starts.")
+        self.pause = 0.0 if lived > STEADY_SECONDS else min(MOST_PAUSE, self.pause * 2 or 0.1)
+        end = time.monotonic() + self.pause
         while not self.signals and time.monotonic() < end:
             time.sleep(0.05)
 

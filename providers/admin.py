@@ -14,7 +14,6 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
 from providers import catalogue
 from providers.forms import CredentialForm, CredentialFormSet, ProviderForm
@@ -170,8 +169,6 @@ class UpstreamModelAdmin(ModelAdmin):  # type: ignore[misc]
     list_select_related = ("provider",)
     search_fields = ("name",)
     search_help_text = "A part of a model's name"
-    paginator = InfinitePaginator
-    show_full_result_count = False
     fields = ("provider", "name", "seen_at", "details")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

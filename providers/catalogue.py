@@ -92,11 +92,19 @@ async def probe(upstream: Upstream, pool: Connections | None = None) -> Probe:
     except TimeoutError:
         found = Probe(False, 0, 0, f"no complete answer in {SECONDS} seconds")
     except UpstreamError as error:
-        found = Probe(False, 0, 0, str(error))
+        found = Probe(False, 0, 0, _why(error))
     finally:
         if pool is None:
             await used.close()
     return replace(found, seconds=time.perf_counter() - started, text=_shown(found.text, upstream))
+
+
+def _why(error: UpstreamError) -> str:
+    """Our word for it and the engine's own, which clients never see but an operator needs: no such host, bad certificate."""
+    inner: BaseException = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    return f"{error}\n\n{type(inner).__name__}: {inner}" if inner is not error else str(error)
 
 
 async def _list(upstream: Upstream, pool: Connections) -> Probe:

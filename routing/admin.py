@@ -51,19 +51,14 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "title", "state", "goes_to", "reply_model")
     list_filter = ("enabled", "targets__provider")
     search_fields = ("name", "title")
-    paginator = InfinitePaginator
-    show_full_result_count = False
     fields = ("name", "title", "enabled", "reply_model", "allowed_fields")
     actions = ("enable", "disable")
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        return (
-            super()
-            .get_queryset(request)
-            .prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
-        )
+        routes: QuerySet[Route] = super().get_queryset(request)
+        return routes.prefetch_related(Prefetch("targets", Target.objects.select_related("provider")))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Route | None = None) -> tuple[str, ...]:
         return ("name",) if obj else ()

@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from providers.api import CredentialViewSet, ProviderViewSet
 from routing.api import AliasViewSet, DefaultsView, RewriteViewSet, RouteViewSet, TargetViewSet
-from tenants.api import ApiKeyViewSet, TenantViewSet, UsageRowViewSet
+from tenants.api import ApiKeyViewSet, TenantViewSet, UsageReportView, UsageRowViewSet
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -22,4 +22,8 @@ router.register("keys", ApiKeyViewSet, "key")
 router.register("requests", UsageRowViewSet, "request")
 
 app_name = "api"
-urlpatterns = [re_path("^defaults/?$", DefaultsView.as_view(), name="defaults"), *router.urls]
+urlpatterns = [
+    re_path("^defaults/?$", DefaultsView.as_view(), name="defaults"),
+    re_path("^usage/?$", UsageReportView.as_view(), name="usage"),
+    *router.urls,
+]

@@ -14,14 +14,9 @@ from django.conf import settings
 from providers.presets import PRESETS
 from providers.serializers import ProviderSerializer
 from routing.apply_read import Map, Refused
+from routing.bootstrap import ROUTES
 
 KINDS = {"google": "gemini", "azure": "azure-openai", "custom": "openai-compatible"}
-#: Names that these kinds answered to without being told, where a file lists no models.
-PATTERNS = {
-    "openai": ("gpt-*", "o*", "text-embedding-*", "dall-e-*"),
-    "anthropic": ("claude-*",),
-    "gemini": ("gemini-*",),
-}
 UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 PART = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(h|ms|m|s|us|µs|ns)")
 VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -58,6 +53,7 @@ def translate(document: Map, providers: set[str], routes: set[str]) -> tuple[Map
     work.read_models(routes)
     work.read_defaults()
     work.read_timeout()
+    work.read_environment()
     known = ("version", "providers", "models", "default_provider", "default_model", "timeout")
     return work.result(), [*(name for name in document if name not in known), *work.ignored]
 
@@ -109,7 +105,7 @@ class _Translation:
             elif old != "name":
                 self.ignored.append(f"providers.{name}.{old}")
         if name not in self.known:
-            _complete(entry, line)
+            _choose_kind(entry, line)
         return entry
 
     def setting(self, entry: Map, new: str, value: Any, given: Map, old: str) -> None:
@@ -152,7 +148,7 @@ class _Translation:
 
     def patterns(self, routes: set[str]) -> None:
         for name, entry in self.providers.items():
-            for pattern in PATTERNS.get(entry.get("kind", name), ()):
+            for pattern in ROUTES.get(entry.get("kind", name), ()):
                 if pattern not in routes:
                     self.route(pattern, name, Map(entry.line), entry.line)
 
@@ -176,6 +172,18 @@ class _Translation:
             if "first_byte_timeout" not in entry:
                 entry.put("first_byte_timeout", seconds, line)
 
+    def read_environment(self) -> None:
+        """Give new providers what the file leaves out and the environment has."""
+        vendors = {vendor.kind: vendor for vendor in settings.GATEWAY_VENDORS}
+        for name, entry in self.providers.items():
+            vendor = vendors.get(entry.get("kind", ""))
+            if vendor is None or name in self.known:
+                continue
+            said = {"api_key": vendor.api_key, "base_url": vendor.base_url, "first_byte_timeout": vendor.timeout}
+            for field, value in {**said, "max_retries": vendor.max_retries}.items():
+                if value != "" and field not in entry:
+                    entry.put(field, value, entry.line)
+
 
 def duration(text: Any, line: int) -> float:
     """Seconds: ``5m``, ``1h30m``, ``500ms``, or a number."""
@@ -188,16 +196,10 @@ def duration(text: Any, line: int) -> float:
     raise Refused((line, "a duration such as 30s, 5m or 1h30m is expected here"))
 
 
-def _complete(entry: Map, line: int) -> None:
-    """Give a new provider its kind, and what the environment says of that kind."""
+def _choose_kind(entry: Map, line: int) -> None:
+    """Give a new provider its kind: as said, else by its name."""
     name = entry["name"]
     if "kind" not in entry:
         if name not in PRESETS and "base_url" not in entry:
             raise Refused((line, f"provider {name}: give its type, one of {', '.join(PRESETS)}"))
         entry.put("kind", name if name in PRESETS else "openai-compatible", line)
-    for vendor in getattr(settings, "GATEWAY_VENDORS", ()):
-        if vendor.kind == entry["kind"]:
-            said = {"api_key": vendor.api_key, "base_url": vendor.base_url}
-            for field, value in said.items():
-                if value and field not in entry:
-                    entry.put(field, value, line)

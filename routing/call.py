@@ -30,6 +30,7 @@ class Call:
 
     endpoint: Endpoint
     method: str
+    id: str  # the entry's, as text
     entry: Entry
     headers: list[Header]
     query: bytes
@@ -47,7 +48,13 @@ class Call:
     target: Target | None = None
     idle: float = 300  # seconds of an upstream's silence in the middle of a reply
     active: Any = None  # the gauge that counts this call at its provider
+    named: dict[bytes, bytes] = field(default_factory=dict)  # the headers by name
     provider_id: int = 0  # set where an object that the call names ties it to one provider
+
+    def header(self, name: bytes) -> str:
+        """A request header, "" where there is none."""
+        value = self.named.get(name)
+        return value.decode("latin-1") if value is not None else ""
 
     def aim(self, target: Target) -> None:
         """Say in the entry where this attempt goes."""

@@ -94,11 +94,13 @@ class Gateway:
         table = self.table
         head = scope["headers"]
         entry = Entry(id=uuid7(), dialect=endpoint.dialect, endpoint=endpoint.name)
-        entry.request_id = headers.request_id_of(head, str(entry.id))
+        named = dict(head)
+        own = str(entry.id)
+        entry.request_id = headers.request_id_of(named.get(b"x-request-id"), own)
         entry.revision = table.revision
         entry.client_ip = headers.client_ip((scope.get("client") or ("",))[0], head, self.options.trusted_proxies)
         path = scope["url_route"]["kwargs"] if "url_route" in scope else {}
-        call = Call(endpoint, scope["method"], entry, head, scope.get("query_string", b""), path, began, NOBODY, self.objects)
+        call = Call(endpoint, scope["method"], own, entry, head, scope.get("query_string", b""), path, began, NOBODY, self.objects, named=named)
         request_id = entry.request_id.encode()
         out = [(b"x-request-id", request_id), (b"x-gateway-revision", str(table.revision).encode())]
         if endpoint.dialect == "anthropic":
@@ -149,7 +151,7 @@ class Gateway:
         endpoint, options = call.endpoint, self.options
         if endpoint.body == "none":
             return
-        content_type = headers.find(call.headers, b"content-type")
+        content_type = call.header(b"content-type")
         kind = content_type.partition(";")[0].strip().lower()
         is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
         if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):

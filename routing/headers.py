@@ -53,12 +53,9 @@ def key_of(headers: Sequence[Header], query: bytes, dialect: str) -> str:
     return next(iter(found), "")
 
 
-def request_id_of(headers: Sequence[Header], own: str) -> str:
+def request_id_of(given: bytes | None, own: str) -> str:
     """The client's ``x-request-id`` if it is a decent one, else ``own``."""
-    for name, value in headers:
-        if name == b"x-request-id" and REQUEST_ID.match(value):
-            return value.decode()
-    return own
+    return given.decode() if given is not None and REQUEST_ID.match(given) else own
 
 
 def find(headers: Iterable[Header], name: bytes) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from providers import jsonbytes, multipart
 from routing.call import Call
 from routing.errors import GatewayError
-from routing.headers import find
 
 #: Top-level fields that must stand once, under their very name: another reader must not see another value.
 GUARDED = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
@@ -78,12 +77,12 @@ def _read_gemini(call: Call) -> None:
 def read_head(call: Call) -> None:
     """Fill in what the headers and body say of the end user and the tags."""
     entry = call.entry
-    user: Any = find(call.headers, b"x-gateway-user") or call.doc.get("user") or call.doc.get("safety_identifier")
+    user: Any = call.header(b"x-gateway-user") or call.doc.get("user") or call.doc.get("safety_identifier")
     metadata = call.doc.get("metadata")
     if not user and isinstance(metadata, dict):
         user = metadata.get("user_id")
     entry.end_user = user[:255] if isinstance(user, str) else ""
-    if tags := find(call.headers, b"x-gateway-tags"):
+    if tags := call.header(b"x-gateway-tags"):
         entry.tags = [tag.strip()[:MAX_TAG] for tag in tags.split(",") if tag.strip()][:MAX_TAGS]
 
 

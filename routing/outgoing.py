@@ -11,7 +11,7 @@ import orjson
 from providers import jsonbytes, multipart
 from providers.upstream import Header
 from routing.call import Call
-from routing.headers import find, forwarded, query_without_key
+from routing.headers import forwarded, query_without_key
 from routing.relay import Edit
 from routing.table import Rewrite, Table, Target
 
@@ -36,7 +36,7 @@ class Outgoing:
         if call.form == "json":
             self._json(call, target, name, rewrites)
         elif call.form == "multipart" and name != asked:
-            field = multipart.fields(self.body, find(call.headers, b"content-type"), ("model",))["model"]
+            field = multipart.fields(self.body, call.header(b"content-type"), ("model",))["model"]
             self.body = multipart.replace(self.body, field, name.encode())
 
     def _json(self, call: Call, target: Target, name: str, rewrites: list[Rewrite]) -> None:
@@ -78,7 +78,7 @@ def _path(call: Call, name: str) -> str:
 
 def _headers(call: Call, rewrites: list[Rewrite]) -> list[Header]:
     headers = forwarded(call.headers, call.endpoint.dialect)
-    headers.append((OUR_ID, str(call.entry.id).encode()))
+    headers.append((OUR_ID, call.id.encode()))
     for rewrite in rewrites:
         if rewrite.place != "header":
             continue

@@ -7,7 +7,7 @@ import random
 from providers.upstream import Reply
 from routing.call import Call
 from routing.errors import GatewayError, kind_of_status
-from routing.headers import UPSTREAM_REQUEST_IDS, find
+from routing.headers import UPSTREAM_REQUEST_IDS
 from routing.incoming import refuse_choosing
 from routing.relay import Held
 from routing.table import Resolved, Target, in_order
@@ -31,7 +31,7 @@ def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:
     allowed = [t for t in route.targets if t.upstream.name in key.allowed_providers]
     if route.targets and not allowed:
         raise GatewayError("permission", "This API key may not use any provider of this model.", param="model")
-    if chosen := find(call.headers, b"x-provider"):
+    if chosen := call.header(b"x-provider"):
         if not key.may_choose_provider:
             raise GatewayError("permission", "This API key may not choose the provider with x-provider.", param="x-provider")
         allowed = [t for t in allowed if t.upstream.name == chosen]

@@ -11,7 +11,6 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
-from unfold.paginator import InfinitePaginator
 
 from tenants import operator_admin, report_views, usage_admin  # noqa: F401
 from tenants.forms import ApiKeyForm, TenantForm
@@ -88,8 +87,6 @@ class ApiKeyAdmin(Rotates):
     search_fields = ("prefix", "name", "tenant__name")
     search_help_text = "A part of the key's name, of its first characters or of its tenant's name"
     autocomplete_fields = ("tenant",)
-    paginator = InfinitePaginator
-    show_full_result_count = False
     actions = ("enable", "disable")
     fieldsets = (
         (None, {"fields": ("tenant", "name", "prefix", "enabled", "expires_at")}),

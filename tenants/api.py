@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, ClassVar, TypeAlias
 
-from rest_framework import serializers, viewsets
+from rest_framework import exceptions, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
+from tenants import reports
 from tenants.models import ApiKey, Tenant, Usage
+from tenants.report_form import ReportForm
 from tenants.serializers import ApiKeySerializer, TenantSerializer, UsageSerializer
 from tenants.tokens import ChangePermission
 
@@ -79,3 +83,26 @@ class UsageRowViewSet(viewsets.ReadOnlyModelViewSet[Usage]):
         "since": ("created_at__gte", serializers.DateTimeField()),
         "until": ("created_at__lt", serializers.DateTimeField()),
     }
+
+
+class UsageReportView(APIView):
+    """The usage report: ``period`` (7d) or ``start`` and ``end``, grouped ``by`` (day), of one ``tenant``, ``key``,
+    ``model`` or ``provider``. Costs are nano-dollars, times microseconds; what is asked for is widened to whole hours."""
+
+    queryset = Usage.objects.none()  # whose permission it needs
+
+    def get(self, request: Request) -> Response:
+        form = ReportForm(request.query_params)
+        if unknown := request.query_params.keys() - form.fields.keys():
+            known = ", ".join(form.fields)
+            raise exceptions.ValidationError(
+                {name: [f"There is no such parameter. Known: {known}."] for name in unknown}
+            )
+        if not form.is_valid():
+            raise exceptions.ValidationError(
+                {name: [str(word) for word in words] for name, words in form.errors.items()}
+            )
+        query = form.query()
+        start, end = reports.whole_hours(query.start, query.end)
+        rows = [asdict(row) for row in reports.report(start, end, query.by, query.filters)]
+        return Response({"start": start, "end": end, "by": query.by, "rows": rows})

@@ -58,8 +58,8 @@ def _write_carefully(entries: Sequence[Entry], using: str) -> int:
     """The same one by one, after something in the batch was stored already or could not be stored."""
     refused = 0
     with writing(using) as statements:
-        known = [entry.id for entry in entries if isinstance(entry.id, UUID)]
-        stored = set(Usage.objects.using(using).filter(id__in=known).values_list("id", flat=True))
+        ids = filter(_is_id, [entry.id for entry in entries])
+        stored = set(Usage.objects.using(using).filter(id__in=ids).values_list("id", flat=True))
         added = []
         for entry in entries:
             if entry.id in stored:
@@ -74,6 +74,10 @@ def _write_carefully(entries: Sequence[Entry], using: str) -> int:
                 added.append(entry)
         rollups.store(statements, added)
     return refused
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, UUID)
 
 
 def _insert_one(statements: Statements, entry: Entry, using: str) -> None:

@@ -27,7 +27,7 @@ _LANES = struct.Struct(f"<{BUCKETS}Q")
 ONE = tuple(1 << LANE * number for number in range(BUCKETS))
 """The histogram of one request, for each bucket."""
 
-MIDDLE_US = (
+MIDDLE_US: tuple[int, ...] = (
     FIRST_US,
     *(round(FIRST_US * GROWTH ** (number - 0.5)) for number in range(1, _LAST)),
     round(FIRST_US * GROWTH ** (_LAST - 1)),
@@ -69,10 +69,16 @@ def counts(histogram: int) -> tuple[int, ...]:
     return _LANES.unpack(histogram.to_bytes(BUCKETS * LANE // 8, "little"))
 
 
-def quantile(histogram: int, q: float) -> int | None:
-    """The latency in microseconds that a share ``q`` (0 to 1) of the requests did not exceed: of n in order, the
-    ⌈q·n⌉th. None when there are none."""
+def quantiles(histogram: int, *shares: float) -> list[int | None]:
+    """For each share (0 to 1) the latency in microseconds that this share of the n requests did not exceed: in order,
+    the ⌈share · n⌉th. None for each when there are no requests."""
     if not histogram:
-        return None
+        return [None] * len(shares)
     below = list(accumulate(counts(histogram)))
-    return MIDDLE_US[bisect_left(below, max(1, ceil(q * below[-1])))]
+    # A little less, so that 0.55 · 100, which floats make 55.00000000000001, stays the 55th.
+    return [MIDDLE_US[bisect_left(below, max(1, ceil(share * below[-1] - 1e-6)))] for share in shares]
+
+
+def quantile(histogram: int, share: float) -> int | None:
+    """One of ``quantiles``."""
+    return quantiles(histogram, share)[0]

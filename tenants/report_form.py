@@ -9,6 +9,8 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
+from tenants.reports import whole_hours
+
 GROUPINGS = (("day", "Day"), ("tenant", "Tenant"), ("key", "Key"), ("model", "Model"), ("provider", "Provider"))
 PERIODS = (
     ("today", "Today"),
@@ -25,6 +27,8 @@ DEFAULT = {"period": "7d", "by": "day"}
 
 @dataclass(frozen=True, slots=True)
 class Query:
+    """``start`` and ``end`` are whole hours, widened to them where need be."""
+
     start: datetime
     end: datetime
     by: str
@@ -53,15 +57,19 @@ class Moment(forms.DateTimeInput):
         super().__init__({"step": "3600"}, format="%Y-%m-%dT%H:%M")
 
 
+def _name(longest: int) -> forms.CharField:
+    return forms.CharField(required=False, max_length=longest, widget=forms.TextInput({"placeholder": "all"}))
+
+
 class ReportForm(forms.Form):
     period = forms.ChoiceField(choices=PERIODS)
     start = forms.DateTimeField(label="From (UTC)", required=False, widget=Moment)
     end = forms.DateTimeField(label="Until (UTC)", required=False, widget=Moment)
     by = forms.ChoiceField(label="Grouped by", choices=GROUPINGS)
-    tenant = forms.CharField(required=False, max_length=63)
-    key = forms.CharField(required=False, max_length=100)
-    model = forms.CharField(required=False, max_length=255)
-    provider = forms.CharField(required=False, max_length=63)
+    tenant = _name(63)
+    key = _name(100)
+    model = _name(255)
+    provider = _name(63)
 
     def __init__(self, data: Any) -> None:
         given = {name: data[name] for name in self.base_fields if data.get(name)}
@@ -76,6 +84,8 @@ class ReportForm(forms.Form):
                 self.add_error("start" if not data["start"] else "end", "Say from when until when.")
             elif data["start"] >= data["end"]:
                 self.add_error("end", "This must be later than the beginning.")
+            elif data["start"].year < 2000 or data["end"].year > 2100:
+                self.add_error("start", "Give years from 2000 to 2100.")
         return data
 
     def query(self) -> Query:
@@ -83,4 +93,4 @@ class ReportForm(forms.Form):
         data = self.cleaned_data
         custom = data["period"] == "custom"
         start, end = (data["start"], data["end"]) if custom else preset(data["period"], timezone.now().astimezone(UTC))
-        return Query(start, end, data["by"], {name: data[name] for name in FILTERS if data[name]})
+        return Query(*whole_hours(start, end), data["by"], {name: data[name] for name in FILTERS if data[name]})

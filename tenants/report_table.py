@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 
 from tenants.figures import duration, rounded
 from tenants.report_form import Query
+from tenants.reports import Row
 
 TOP = 20
+MOST = 500
 DEEPER = {"tenant": "key", "key": "model", "model": "provider", "provider": "model"}
 COUNTS = (
     "requests",
@@ -21,6 +23,19 @@ COUNTS = (
     "output_tokens",
     "reasoning_tokens",
     "unpriced",
+)
+HEADERS = (
+    "requests",
+    "errors",
+    "input",
+    "cache read",
+    "cache write",
+    "output",
+    "reasoning",
+    "unpriced",
+    "cost",
+    "p50",
+    "p95",
 )
 
 
@@ -36,10 +51,11 @@ class Table:
     title: str
     headers: tuple[str, ...]
     lines: list[Line]
+    more: int
     total: tuple[str, ...]
 
 
-def _cells(row: Any) -> tuple[str, ...]:
+def _cells(row: Row) -> tuple[str, ...]:
     return (
         *(f"{getattr(row, name):,}" for name in COUNTS),
         rounded(row.cost),
@@ -48,48 +64,31 @@ def _cells(row: Any) -> tuple[str, ...]:
     )
 
 
-def table(rows: Sequence[Any], query: Query) -> Table:
-    headers = (
-        "requests",
-        "errors",
-        "input",
-        "cache read",
-        "cache write",
-        "output",
-        "reasoning",
-        "unpriced",
-        "cost",
-        "p50",
-        "p95",
-    )
+def table(rows: Sequence[Row], query: Query) -> Table:
     sums = [sum(getattr(row, name) for row in rows) for name in COUNTS]
     total = (*(f"{number:,}" for number in sums), rounded(sum(row.cost for row in rows)), "", "")
-    return Table(
-        query.by, headers, [Line(row.name or "(none)", _url(row.name, query), _cells(row)) for row in rows], total
-    )
+    lines = [Line(_label(row), _url(row, query), _cells(row)) for row in rows[:MOST]]
+    return Table(query.by, HEADERS, lines, len(rows) - len(lines), total)
 
 
-def _url(name: str, query: Query) -> str:
-    """The same period, one level deeper into ``name``; "" for what has no name to filter by."""
-    if not name:
+def _label(row: Row) -> str:
+    return " · ".join(filter(None, (row.tenant, row.name))) or "(none)"
+
+
+def _url(row: Row, query: Query) -> str:
+    """The same period, one level deeper into ``row``; "" for days, and for what has no name to filter by."""
+    if not row.name or query.by == "day":
         return ""
-    if query.by == "day":
-        return ""
-    asked = {
-        **query.filters,
-        query.by: name,
-        "by": DEEPER[query.by],
-        "start": f"{query.start:%Y-%m-%dT%H:%M}",
-        "end": f"{query.end:%Y-%m-%dT%H:%M}",
-    }
-    return "?" + urlencode(asked)
+    period = {"start": f"{query.start:%Y-%m-%dT%H:%M}", "end": f"{query.end:%Y-%m-%dT%H:%M}"}
+    whose = {"tenant": row.tenant} if row.tenant else {}
+    return "?" + urlencode({**query.filters, **whose, query.by: row.name, "by": DEEPER[query.by], **period})
 
 
-def charted(rows: Sequence[Any], query: Query) -> dict[str, Any]:
+def charted(rows: Sequence[Row], query: Query) -> dict[str, Any]:
     """Labels and numbers for the chart: all days, or the most used of anything else."""
     shown = list(rows) if query.by == "day" else sorted(rows, key=lambda row: -row.requests)[:TOP]
     return {
-        "labels": [row.name or "(none)" for row in shown],
+        "labels": [_label(row) for row in shown],
         "time": query.by == "day",
         "good": [row.requests - row.errors for row in shown],
         "errors": [row.errors for row in shown],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC
-from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -14,8 +13,10 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
 
+from tenants import reports
 from tenants.report_form import FILTERS, Query, ReportForm
 from tenants.report_table import charted, table
+from tenants.reports import Row
 
 CHUNK = 16384
 
@@ -24,8 +25,6 @@ def usage_report(request: HttpRequest) -> HttpResponseBase:
     """The report as a page, or with ``format=csv`` as a file."""
     if not request.user.has_perm("tenants.view_usage"):
         raise PermissionDenied
-    from tenants import reports
-
     with timezone.override(UTC):
         form = ReportForm(request.GET)
         query = form.query() if form.is_valid() else None
@@ -35,7 +34,7 @@ def usage_report(request: HttpRequest) -> HttpResponseBase:
         return _page(request, form, query, rows)
 
 
-def _page(request: HttpRequest, form: ReportForm, query: Query | None, rows: list[Any]) -> HttpResponse:
+def _page(request: HttpRequest, form: ReportForm, query: Query | None, rows: list[Row]) -> HttpResponse:
     parameters = request.GET.copy()
     parameters["format"] = "csv"
     context = {
@@ -51,9 +50,7 @@ def _page(request: HttpRequest, form: ReportForm, query: Query | None, rows: lis
     return TemplateResponse(request, "tenants/usage_report.html", context, status=200 if query else 400).render()
 
 
-def _csv(request: HttpRequest, query: Query, rows: list[Any]) -> StreamingHttpResponse:
-    from tenants import reports
-
+def _csv(request: HttpRequest, query: Query, rows: list[Row]) -> StreamingHttpResponse:
     pieces = _pieces(reports.as_csv(rows))
     response = StreamingHttpResponse(
         _waited(pieces) if isinstance(request, ASGIRequest) else pieces, content_type="text/csv; charset=utf-8"

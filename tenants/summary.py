@@ -7,6 +7,7 @@ from datetime import UTC
 
 from django.utils import timezone
 
+from tenants import reports
 from tenants.figures import rounded
 from tenants.report_form import Query, preset
 from tenants.report_table import Table, table
@@ -21,8 +22,6 @@ class Day:
 
 
 def last_day() -> Day:
-    from tenants import reports
-
     start, end = preset("24h", timezone.now().astimezone(UTC))
     rows = sorted(reports.report(start, end, "model", {}), key=lambda row: -row.requests)
     requests, errors = sum(row.requests for row in rows), sum(row.errors for row in rows)

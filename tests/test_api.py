@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,8 +26,9 @@ from gateway_project.rest import rest_framework
 from providers.models import Credential, Provider
 from routing import api_urls
 from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
-from tenants import keys
-from tenants.models import ApiKey, OperatorToken, Tenant, Usage
+from routing.serializers import RewriteSerializer
+from tenants import histogram, keys
+from tenants.models import ApiKey, OperatorToken, Tenant, Usage, UsageDay, UsageHour
 from tests.admin_site import add_usage
 
 pytestmark = pytest.mark.django_db
@@ -97,9 +98,9 @@ def rows() -> dict[str, dict[str, Any]]:
 
 def every_url(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Every URL of the API by name, from the URL table itself."""
-    assert all(isinstance(pattern, URLPattern) and pattern.name for pattern in api_urls.urlpatterns)
-    names = [pattern.name for pattern in api_urls.urlpatterns]
-    return {name: reverse(f"api:{name}", kwargs=rows.get(name, {})) for name in names if name}
+    names = [pattern.name for pattern in api_urls.urlpatterns if isinstance(pattern, URLPattern) and pattern.name]
+    assert len(names) == len(api_urls.urlpatterns)
+    return {name: reverse(f"api:{name}", kwargs=rows.get(name, {})) for name in names}
 
 
 def everything() -> list[Any]:
@@ -113,7 +114,7 @@ def everything() -> list[Any]:
 
 def test_every_url_refuses_the_anonymous_and_the_unentitled(rows: dict[str, dict[str, Any]]) -> None:
     urls = every_url(rows)
-    assert len(urls) >= 20
+    assert len(urls) == 21
     nobody, unentitled = APIClient(), client_of()
     before = everything()
     for name, url in urls.items():
@@ -405,7 +406,7 @@ JSON = st.recursive(
 FIELDS = {
     "provider": providers.serializers.ProviderSerializer,
     "key": tenants.serializers.ApiKeySerializer,
-    "rewrite": api_urls.RewriteViewSet.serializer_class,
+    "rewrite": RewriteSerializer,
 }
 
 
@@ -564,6 +565,54 @@ def test_filters(api: APIClient, rows: dict[str, dict[str, Any]]) -> None:
 def test_a_filter_that_is_not_understood(api: APIClient, name: str, query: str, field: str) -> None:
     response = api.get(reverse(f"api:{name}-list") + query)
     assert (response.status_code, list(response.json())) == (400, [field])
+
+
+def add_rollup(start: datetime, tenant: str, cost: int) -> None:
+    values = {"tenant_id": len(tenant), "tenant": tenant, "key_id": 1, "key": "k", "route": "gpt-*", "provider_id": 1}
+    latency = histogram.pack(histogram.one(250_000) * 4)
+    sums = {"requests": 4, "errors": 1, "input_tokens": 40, "output_tokens": 20, "cost": cost, "latency": latency}
+    UsageHour.objects.create(start=start.replace(minute=0), provider="main", **values, **sums)
+    UsageDay.objects.create(start=start.replace(hour=0, minute=0), provider="main", **values, **sums)
+
+
+def test_the_usage_report(api: APIClient) -> None:
+    add_rollup(datetime(2026, 5, 1, 10, tzinfo=UTC), "acme", 700)
+    add_rollup(datetime(2026, 5, 2, 11, tzinfo=UTC), "globex", 900)
+    url = reverse("api:usage")
+    found = api.get(url, {"start": "2026-05-01T00:30", "end": "2026-05-03T00:00:00Z", "by": "tenant"}).json()
+    assert (found["start"], found["end"], found["by"]) == ("2026-05-01T00:00:00Z", "2026-05-03T00:00:00Z", "tenant")
+    assert [row["name"] for row in found["rows"]] == ["globex", "acme"]
+    row = found["rows"][1]
+    assert {name: row[name] for name in ("requests", "errors", "input_tokens", "output_tokens", "cost")} == {
+        "requests": 4,
+        "errors": 1,
+        "input_tokens": 40,
+        "output_tokens": 20,
+        "cost": 700,
+    }
+    assert abs(row["p50_us"] - 250_000) < 0.05 * 250_000
+    asked = {"start": "2026-05-02T00:00", "end": "2026-05-03T00:00", "by": "day", "tenant": "acme"}
+    assert api.get(url, asked).json()["rows"] == []
+    assert api.get(url, {**asked, "tenant": "globex"}).json()["rows"][0]["name"] == "2026-05-02"
+    assert api.get(url).json()["by"] == "day"
+    assert client_of("tenants.view_tenant").get(url).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("?by=colour", "by"),
+        ("?period=never", "period"),
+        ("?start=soon&end=later", "start"),
+        ("?start=2026-05-02T00:00&end=2026-05-01T00:00", "end"),
+        ("?tennant=acme", "tennant"),
+        ("?tenant=%00", "tenant"),
+    ],
+)
+def test_a_usage_report_that_is_not_understood(api: APIClient, query: str, field: str) -> None:
+    response = api.get(reverse("api:usage") + query)
+    assert response.status_code == 400
+    assert field in response.json()
 
 
 def test_usage_rows_page_by_page(api: APIClient) -> None:

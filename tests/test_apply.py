@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 from pytest_django.fixtures import Settings as SettingsWrapper
 
-from gateway_project.vendors import Vendor
 from providers.models import Credential, Provider
 from routing import apply_read
 from routing.apply import apply
 from routing.apply_legacy import duration
 from routing.apply_read import Refused, read
 from routing.models import Alias, Defaults, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
+from routing.vendors import Vendor
 from tenants import keys
 from tenants.models import ApiKey, Tenant
 
@@ -353,9 +353,10 @@ def test_a_key_under_an_older_pepper_is_unchanged(settings: SettingsWrapper) -> 
 
 
 def test_a_new_provider_of_an_older_file_takes_its_key_from_the_environment(settings: SettingsWrapper) -> None:
-    settings.GATEWAY_VENDORS = [Vendor("openai", "sk-from-environment", "https://eu.openai.example/v1")]
+    settings.GATEWAY_VENDORS = [Vendor("openai", "sk-from-environment", "https://eu.openai.example/v1", 77, 5)]
     run(GOLDEN / "older-unversioned.yaml")
     provider = Provider.objects.get()
+    assert (provider.first_byte_timeout, provider.max_retries) == (77, 5)
     assert (provider.credentials.get().secret, provider.base_url) == (
         "sk-from-environment",
         "https://eu.openai.example/v1",

@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 document,
                 prune=options["prune"],
                 dry_run=options["dry_run"],
-                keep=lambda report: kept.extend(keep(report)),
+                keep=lambda report: kept.extend(self.keep(report)),
             )
         except BaseException as error:
             for path in kept:
@@ -77,6 +77,15 @@ class Command(BaseCommand):
             + (". Nothing was saved: dry run." if options["dry_run"] else "")
         )
 
+    def keep(self, report: apply.Report) -> list[Path]:
+        """Write the new keys to a file that only its owner reads, unless people are watching or PRINT_SECRETS=1."""
+        if self.stdout.isatty() or os.environ.get("PRINT_SECRETS") == "1":
+            return []
+        path = Path(settings.GATEWAY_DATA_DIR) / f"keys-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.writelines(f"{label}: {plain}\n" for label, plain in report.issued)
+        return [path]
+
     def hand_over(self, report: apply.Report, kept: list[Path]) -> None:
         for path in kept:
             self.stdout.write(f"The new keys stand in {path}, and nowhere else. Move them to where they belong.")
@@ -84,16 +93,6 @@ class Command(BaseCommand):
             for label, plain in report.issued:
                 self.stdout.write(f"{label}: {plain}")
             self.stdout.write("These keys are shown once.")
-
-
-def keep(report: apply.Report) -> list[Path]:
-    """Write the new keys to a file that only its owner reads, unless people are watching or PRINT_SECRETS=1."""
-    if sys.stdout.isatty() or os.environ.get("PRINT_SECRETS") == "1":
-        return []
-    path = Path(settings.GATEWAY_DATA_DIR) / f"keys-{datetime.now(UTC):%Y%m%dT%H%M%S%f}.txt"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.writelines(f"{label}: {plain}\n" for label, plain in report.issued)
-    return [path]
 
 
 def _text(name: str) -> str:
