@@ -5,9 +5,11 @@ A null member counts as absent. A member of the wrong type is a BadRequest that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from providers.chat import BadRequest, Json
+from providers.chat import BadRequest, Chat, Json
 
 
 class Fields:
@@ -97,3 +99,18 @@ class Fields:
 def present(**members: Any) -> Json:
     """A JSON object of the members that are not None, empty text, list or object."""
     return {name: value for name, value in members.items() if value is not None and value != "" and value != [] and value != {}}
+
+
+def guarded(read: Callable[[Any, str], Chat]) -> Callable[..., Chat]:
+    """``read`` whose every failure over a client's garbage is a BadRequest."""
+
+    @wraps(read)
+    def reading(doc: Any, path_info: str = "") -> Chat:
+        try:
+            return read(doc, path_info)
+        except BadRequest:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise BadRequest("body", "is not a request of this API") from error
+
+    return reading

@@ -25,7 +25,7 @@ from providers.chat import (
 from providers.dialects.anthropic_read_request import DIALECT, read_citation
 from providers.dialects.anthropic_write_request import NAMING
 from providers.dialects.failures import failed
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
 from providers.dialects.tool_names import names_for
 from providers.usage import Usage, of_anthropic
 
@@ -57,7 +57,7 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
         for index, block in enumerate(doc["content"]):
             found += reader.block_start({"index": index, "content_block": block})
             found += reader.block_stop({"index": index})
-        return found + reader.message_delta({"delta": doc})
+        return sound(found + reader.message_delta({"delta": doc}))
     except GARBAGE:
         return [not_understood()]
 

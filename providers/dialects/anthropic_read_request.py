@@ -32,7 +32,7 @@ from providers.chat import (
 )
 from providers.dialects.openai_parts import read_cache
 from providers.dialects.signatures import untag
-from providers.fields import Fields
+from providers.fields import Fields, guarded
 
 DIALECT = "anthropic"
 ROLES = ("user", "assistant", "system")
@@ -40,6 +40,7 @@ ROLES = ("user", "assistant", "system")
 HOSTED = {"web_search_": "web_search", "web_fetch_": "web_fetch", "code_execution_": "code_execution"}
 
 
+@guarded
 def read_request(doc: Any, path_info: str = "") -> Chat:
     """Raises BadRequest where ``doc`` is no messages request."""
     fields = Fields(doc)

@@ -30,7 +30,7 @@ from providers.chat import (
 from providers.dialects.failures import failed
 from providers.dialects.gemini_read_request import BESIDE, DIALECT, Camel, _inline
 from providers.dialects.gemini_write_request import NAMING
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, sound
 from providers.dialects.tool_names import names_for
 from providers.usage import of_gemini
 
@@ -72,7 +72,7 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
         found = reader.chunk(doc, whole=True)
         for candidate in reader.candidates.values():
             candidate.finished = candidate.finished or "STOP"
-        return found + reader.flush()
+        return sound(found + reader.flush())
     except GARBAGE:
         return [not_understood()]
 

@@ -39,7 +39,7 @@ from providers.chat import (
     Video,
 )
 from providers.dialects.signatures import PREFIX, untag
-from providers.fields import Fields
+from providers.fields import Fields, guarded
 from providers.schemas import from_gemini
 
 DIALECT = "gemini"
@@ -75,6 +75,7 @@ class Camel(Fields):
         return None if value is None else Camel(value, self.at(name))
 
 
+@guarded
 def read_request(doc: Any, path_info: str = "") -> Chat:
     """``path_info`` is the URL's path with the model and the action. Raises BadRequest."""
     fields = Camel(doc)

@@ -34,7 +34,7 @@ from providers.dialects.failures import failed
 from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_chat_write_request import NAMING
 from providers.dialects.openai_parts import read_annotation, read_source
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
 from providers.dialects.tool_names import names_for
 from providers.usage import read_usage
 
@@ -74,7 +74,7 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
             found += reader.choice(choice, choice.get("message") or choice.get("delta") or {})
         found += reader.unfinished()
         usage = read_usage("chat", doc)
-        return found if usage is None else [*found, Used(usage)]
+        return sound(found if usage is None else [*found, Used(usage)])
     except GARBAGE:
         return [not_understood()]
 

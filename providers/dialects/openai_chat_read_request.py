@@ -37,7 +37,7 @@ from providers.chat import (
     Video,
 )
 from providers.dialects.openai_parts import read_cache, read_source
-from providers.fields import Fields
+from providers.fields import Fields, guarded
 
 DIALECT = "openai_chat"
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -49,6 +49,7 @@ FORMATS = {
 }
 
 
+@guarded
 def read_request(doc: Any, path_info: str = "") -> Chat:
     """Raises BadRequest where ``doc`` is no chat completions request."""
     fields = Fields(doc)

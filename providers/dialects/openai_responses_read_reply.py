@@ -25,7 +25,7 @@ from providers.dialects.failures import failed
 from providers.dialects.openai_parts import read_annotation
 from providers.dialects.openai_responses_read_request import DIALECT
 from providers.dialects.openai_responses_write_request import NAMING
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
 from providers.dialects.tool_names import names_for
 from providers.usage import of_openai
 
@@ -53,7 +53,7 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
         for index, item in enumerate(doc["output"]):
             found += reader.item_added({"output_index": index, "item": item})
             found += reader.item_done({"output_index": index, "item": item})
-        return found + reader.ended({"response": doc})
+        return sound(found + reader.ended({"response": doc}))
     except GARBAGE:
         return [not_understood()]
 

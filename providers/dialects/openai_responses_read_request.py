@@ -37,7 +37,7 @@ from providers.chat import (
 )
 from providers.dialects.openai_parts import read_annotation, read_cache, read_source
 from providers.dialects.signatures import untag
-from providers.fields import Fields
+from providers.fields import Fields, guarded
 
 DIALECT = "openai_responses"
 ROLES = ("user", "assistant", "system", "developer")
@@ -46,6 +46,7 @@ LOGPROBS = "message.output_text.logprobs"
 HOSTED = {"web_search": "web_search", "code_interpreter": "code_execution"}
 
 
+@guarded
 def read_request(doc: Any, path_info: str = "") -> Chat:
     """Raises BadRequest where ``doc`` is no Responses request."""
     fields = Fields(doc)

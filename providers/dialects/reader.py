@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import fields
+from typing import Any, Protocol, get_args
 
 import orjson
 
-from providers.chat import Event, Failed, ToolDelta, ToolStarted, cut_short
+from providers.chat import (
+    Citation,
+    Cited,
+    Event,
+    Failed,
+    Logprobs,
+    ToolDelta,
+    ToolStarted,
+    cut_short,
+)
 from providers.dialects.tool_names import InputText, ToolNames
 
 #: What reading a member of the wrong type raises. An upstream's garbage must never be an exception of ours.
 GARBAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
 
 
+KINDS = {"str": str, "int": int, "bool": bool, "Json": dict, "Citation": Citation}
+#: Class -> its members of a plain type. Upstreams write anything; what comes after a reader may rely on these.
+MEMBERS: dict[type, tuple[tuple[str, type], ...]] = {
+    kind: tuple((member.name, KINDS[str(member.type)]) for member in fields(kind) if member.type in KINDS)
+    for kind in (*get_args(Event), Citation)
+}
+
+
 class SseEvent(Protocol):
-    type: str
-    data: Any
+    """One event of a stream; ``data`` is empty where it only keeps the connection alive."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
 
 
 def not_understood() -> Failed:
@@ -34,10 +57,10 @@ class Reader:
         self._inputs: dict[int, InputText] = {}
 
     def feed(self, event: SseEvent) -> list[Event]:
-        if self.over:
+        if self.over or not event.data:
             return []
         try:
-            return self._read(event)
+            return sound(self._read(event))
         except GARBAGE:
             self.over = True
             return [not_understood()]
@@ -62,6 +85,23 @@ class Reader:
             return []
         self.over = True
         return [cut_short()]
+
+
+def sound(events: list[Event]) -> list[Event]:
+    """``events``, or TypeError where one holds what it must not."""
+    for event in events:
+        _check(event)
+        if type(event) is Cited:
+            _check(event.citation)
+        elif type(event) is Logprobs and not all(isinstance(token, dict) for token in event.tokens):
+            raise TypeError("logprobs")
+    return events
+
+
+def _check(value: Any) -> None:
+    for name, kind in MEMBERS[type(value)]:
+        if type(getattr(value, name)) is not kind:
+            raise TypeError(name)
 
 
 def parsed(data: Any) -> dict[str, Any]:
