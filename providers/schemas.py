@@ -106,6 +106,8 @@ def _gemini(schema: Json) -> Json:
         found["anyOf"] = variants
     _single_type(found)
     kind = found.get("type")
+    if not isinstance(found.get("enum", []), list):
+        del found["enum"]
     if "enum" in found and kind not in ("string", None):
         found["enum"] = [str(value) for value in found["enum"]]
         found["type"] = "string"
@@ -187,7 +189,8 @@ def strict_ready(schema: Json | None) -> bool:
         properties = found.get("properties")
         if found.get("type") == "object" or isinstance(properties, dict):
             names = set(properties) if isinstance(properties, dict) else set()
-            if found.get("additionalProperties") is not False or names != set(found.get("required") or ()):
+            required = found.get("required") or []
+            if found.get("additionalProperties") is not False or not isinstance(required, list) or names ^ {*map(str, required)}:
                 loose.append(found)
         return found
 

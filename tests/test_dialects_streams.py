@@ -135,7 +135,7 @@ def written(client: str, events: list[Event]) -> None:
         json.dumps(dialect.write_response(events, chat))
 
 
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -248,7 +248,11 @@ class _Messages:
         if isinstance(part, Thinking) and part.signed_by != DIALECT:
             self.loss.drop("messages.thinking")
             return None
-        wire = PARTS[type(part)](part, self.loss)
+        write = PARTS.get(type(part))
+        if write is None:  # a call outside an assistant's turn
+            self.loss.refuse(f"messages.content.{type(part).__name__}")
+            return None
+        wire = write(part, self.loss)
         if getattr(part, "cache", None) is not None:
             wire |= self._mark(part.cache)  # type: ignore[union-attr]
         return wire

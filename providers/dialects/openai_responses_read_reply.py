@@ -162,7 +162,7 @@ class StreamReader(Reader):
     def item_done(self, doc: dict[str, Any]) -> list[Event]:
         item = doc["item"]
         seen = self.items.get(doc["output_index"])
-        found = [] if seen else self.item_added(doc)
+        found = [] if seen and seen.kind == item["type"] else self.item_added(doc)
         seen = self.items[doc["output_index"]]
         kind = item["type"]
         if kind in CALLS:

@@ -50,7 +50,7 @@ HOSTED = {"web_search": "web_search", "code_interpreter": "code_execution"}
 def read_request(doc: Any, path_info: str = "") -> Chat:
     """Raises BadRequest where ``doc`` is no Responses request."""
     fields = Fields(doc)
-    chat = Chat(DIALECT, fields.text("model"), _Turns().read(fields))
+    chat = Chat(DIALECT, fields.need_text("model"), _Turns().read(fields))
     instructions = fields.any("instructions")
     chat.system = [Text(instructions)] if isinstance(instructions, str) else []
     chat.tools = [read_tool(raw, f"tools[{at}]") for at, raw in enumerate(fields.items("tools"))]

@@ -290,6 +290,9 @@ PARTS: dict[type, Callable[[_Items, Any, str], Json | None]] = {
     File: _Items._file,
     Audio: _Items._audio,
     Video: _Items._unknown,
+    ToolCall: _Items._unknown,  # outside an assistant's turn
+    ToolResult: _Items._unknown,
+    Thinking: _Items._unknown,
 }
 PART_TYPES = ("input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text", "input_video")
 
