@@ -56,14 +56,17 @@ def write_error(error: Failed) -> tuple[int, Json]:
 
 def write_usage(usage: Usage, tier: str = "") -> Json:
     """Anthropic's input leaves out what the cache read and wrote."""
+    thought = {"thinking_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else None
     return {
         "input_tokens": usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.output_tokens,
-    } | present(output_tokens_details={"thinking_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else None) | (
-        present(service_tier={"": None, "default": "standard"}.get(tier, tier))
-    )
+    } | present(output_tokens_details=thought, service_tier=TIERS.get(tier))
+
+
+#: Others' service tiers -> the words of Anthropic's replies.
+TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
 
 
 def _reason(event: Finished, refused: bool) -> str:

@@ -37,7 +37,7 @@ from providers.dialects.ids import made
 from providers.dialects.openai_chat_read_reply import REASONS
 from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_chat_write_request import FORMATS
-from providers.dialects.openai_parts import url_citation, usage_details, write_source
+from providers.dialects.openai_parts import reply_tier, url_citation, usage_details, write_source
 from providers.fields import present
 from providers.usage import Usage
 
@@ -63,6 +63,10 @@ def write_usage(usage: Usage) -> Json:
         "prompt_tokens_details": usage_details(usage.cache_read_tokens, usage.cache_write_tokens),
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def _tier(event: Started) -> str:
+    return event.service_tier if event.dialect == DIALECT else reply_tier(event.service_tier)
 
 
 def _reason(event: Finished) -> str:
@@ -141,7 +145,7 @@ class StreamWriter:
             "created": event.created or int(time.time()),
             "model": event.model or self.chat.model,
         }
-        head = orjson.dumps(doc | present(service_tier=event.service_tier))
+        head = orjson.dumps(doc | present(service_tier=_tier(event)))
         self.head = b"data: " + head[:-1] + b',"choices":[{"index":'
         return self._chunk(0, b'{"role":"assistant","content":""}')
 
@@ -386,4 +390,4 @@ def write_response(events: Iterable[Event], chat: Chat) -> Json:
     }
     if usage is not None:
         doc["usage"] = write_usage(usage)
-    return doc | present(service_tier=started.service_tier)
+    return doc | present(service_tier=_tier(started))

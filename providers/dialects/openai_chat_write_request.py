@@ -33,7 +33,7 @@ from providers.dialects import turns
 from providers.dialects.efforts import effort_of
 from providers.dialects.loss import Loss
 from providers.dialects.openai_chat_read_request import DIALECT
-from providers.dialects.openai_parts import write_cache, write_source
+from providers.dialects.openai_parts import TIERS, write_cache, write_source
 from providers.dialects.tool_names import Naming, ToolNames, names_for
 from providers.fields import present
 from providers.schemas import EMPTY, strict_ready
@@ -41,7 +41,6 @@ from providers.schemas import EMPTY, strict_ready
 NAMING = Naming(namespaces=False)
 #: Models that refuse ``max_tokens``; most compatible servers know only that.
 NEW_LIMIT = re.compile(r"(^|/)(o\d|gpt-[5-9]|gpt-\d\d)")
-TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 FORMATS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1", "openai_responses": "openai-responses-v1"}
 
 

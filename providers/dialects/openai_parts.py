@@ -7,6 +7,8 @@ from typing import Any
 from providers.chat import Cache, Citation, Json, Source
 from providers.fields import Fields, present
 
+#: The service tiers that a reply may name; others' words for the usual one are ``default``.
+TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 MARKS = ("cache_control", "prompt_cache_breakpoint")
 
 
@@ -66,6 +68,11 @@ def url_citation(citation: Citation, length: int) -> Json:
     return {"start_index": start, "end_index": end, "title": citation.title, "url": citation.url}
 
 
+def reply_tier(tier: str) -> str:
+    if tier in ("standard", "on_demand"):
+        return "default"
+    return tier if tier in TIERS else ""
+
+
 def usage_details(reading: int, writing: int) -> Json:
-    """Members of the input's details; OpenAI names writes only where there are any."""
-    return {"cached_tokens": reading} | ({"cache_write_tokens": writing} if writing else {})
+    return {"cached_tokens": reading, "cache_write_tokens": writing}

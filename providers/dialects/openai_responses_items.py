@@ -24,7 +24,7 @@ from providers.chat import (
 from providers.dialects.failures import CODES, KINDS
 from providers.dialects.ids import made
 from providers.dialects.loss import Loss
-from providers.dialects.openai_parts import url_citation, usage_details
+from providers.dialects.openai_parts import reply_tier, url_citation, usage_details
 from providers.dialects.openai_responses_read_request import DIALECT
 from providers.dialects.openai_responses_write_request import settings
 from providers.dialects.signatures import tag
@@ -80,10 +80,11 @@ def resource(chat: Chat, started: Started) -> Json:
         text["format"] = {"description": None, "strict": False} | text["format"]
     reasoning = {"effort": None, "summary": None} | told.pop("reasoning", {})
     own = started.dialect == DIALECT and started.id
+    tier = started.service_tier if started.dialect == DIALECT else reply_tier(started.service_tier)
     doc = DEFAULTS | told | {name: chat.extra[name] for name in ECHOED if chat.extra.get(name) is not None}
     given = chat.sampling
     doc |= present(presence_penalty=given.presence_penalty, frequency_penalty=given.frequency_penalty)
-    doc |= present(store=chat.store, previous_response_id=chat.previous_id, service_tier=started.service_tier)
+    doc |= present(store=chat.store, previous_response_id=chat.previous_id, service_tier=tier)
     if chat.system:
         doc["instructions"] = "\n\n".join(part.text for part in chat.system if isinstance(part, Text))
     return doc | {

@@ -32,8 +32,8 @@ from providers.dialects import turns
 from providers.dialects.efforts import effort_of
 from providers.dialects.hosted import mcp_of
 from providers.dialects.loss import Loss
-from providers.dialects.openai_chat_write_request import NEW_LIMIT, TIERS
-from providers.dialects.openai_parts import write_cache, write_source
+from providers.dialects.openai_chat_write_request import NEW_LIMIT
+from providers.dialects.openai_parts import TIERS, write_cache, write_source
 from providers.dialects.openai_responses_read_request import DIALECT, LOGPROBS, text_type
 from providers.dialects.tool_names import Naming, ToolNames, names_for
 from providers.fields import present
@@ -178,7 +178,11 @@ class _Items:
             self.found.append({"type": "message", "role": "assistant", "content": []} | extra)
 
     def _message(self, parts: list[Part], extra: Json) -> bool:
-        content = self.content(parts, "assistant")
+        content: Any = self.content(parts, "assistant")
+        if self.loss.foreign:
+            # A list here has to be of a stored message, with ids; text alone needs none.
+            content = "".join(turns.words(part) for part in parts)
+            self.loss.unless(("messages.content", not turns.is_words(part) or None) for part in parts)
         if content:
             self.found.append({"type": "message", "role": "assistant", "content": content} | extra)
         return bool(content)
