@@ -13,12 +13,10 @@ import pytest
 from providers.chat import (
     BadRequest,
     Chat,
-
     Event,
     Failed,
     File,
     Finished,
-
     Image,
     Message,
     Part,
@@ -121,8 +119,8 @@ def test_requests_say_the_same_in_every_other_dialect(client: str, upstream: str
         back = CLIENTS[upstream].read_request(json.loads(json.dumps(doc)), UPSTREAMS[upstream].url(chat))
         if why := lost(carried(chat), carried(back), dropped):
             wrong.append(f"{recording.id}: {why}")
-    print(f"\n{client} -> {upstream}: {total - len(wrong) - refused.total()} of {total}; refused {dict(refused)}")  # noqa: T201
-    print("  dropped", dict(dropped_names))  # noqa: T201
+    print(f"\n{client} -> {upstream}: {total - len(wrong) - refused.total()} of {total}; refused {dict(refused)}")
+    print("  dropped", dict(dropped_names))
     assert wrong == []
 
 
@@ -158,7 +156,7 @@ def test_replies_say_the_same_in_every_other_dialect(client: str, upstream: str,
         one, two = outcome(events, client), outcome(again, client)
         if one != two and not known(recording, one, two):
             wrong.append(f"{recording.id}: {str(one)[:300]} became {str(two)[:300]}")
-    print(f"\n{upstream} -> {client} {'stream' if stream else 'whole'}: {total - len(wrong)} of {total}")  # noqa: T201
+    print(f"\n{upstream} -> {client} {'stream' if stream else 'whole'}: {total - len(wrong)} of {total}")
     assert wrong == []
 
 

@@ -69,7 +69,7 @@ def test_what_is_written_fits_the_document(upstream: str) -> None:
         whole = CLIENTS[OURS].write_response(events, chat)
         if isinstance(events[0], Started):
             wrong.update(check(json.loads(json.dumps(whole)), "ResponseResource", extended))
-    print(f"\n{upstream}: {count} replies, {kinds.total()} events of {len(kinds)} types")  # noqa: T201
+    print(f"\n{upstream}: {count} replies, {kinds.total()} events of {len(kinds)} types")
     assert not wrong, wrong.most_common(8)
 
 

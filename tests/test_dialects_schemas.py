@@ -78,7 +78,7 @@ def test_requests_fit_the_upstreams_document(client: str, upstream: str) -> None
         count += 1
         if "video_url" not in str(doc):  # which only compatible servers have
             wrong.update(FAULTS[upstream](json.loads(json.dumps(doc))))
-    print(f"\n{client} -> {upstream}: {count} requests")  # noqa: T201
+    print(f"\n{client} -> {upstream}: {count} requests")
     assert not wrong, wrong.most_common(6)
 
 

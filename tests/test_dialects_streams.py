@@ -54,7 +54,7 @@ def test_pieces_of_any_size_give_the_same_events(dialect: str) -> None:
     for count, (recording, at) in enumerate(cuts(dialect), 1):
         whole = wholes.get(recording.id) or wholes.setdefault(recording.id, events_of(dialect, [recording.reply]))
         assert events_of(dialect, [recording.reply[:at], recording.reply[at:]]) == whole, (recording.id, at)
-    print(f"\n{dialect}: {count} cuts")  # noqa: T201
+    print(f"\n{dialect}: {count} cuts")
 
 
 def complete_at(dialect: str, reply: bytes) -> int:
@@ -81,7 +81,7 @@ def test_every_prefix_is_an_error(dialect: str) -> None:
         found = events_of(dialect, [recording.reply[:at]])
         assert isinstance(found[-1], Failed), (recording.id, at)
         assert sum(isinstance(event, Failed) for event in found) == 1
-    print(f"\n{dialect}: {count} prefixes")  # noqa: T201
+    print(f"\n{dialect}: {count} prefixes")
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

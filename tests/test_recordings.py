@@ -21,7 +21,7 @@ from providers.dialects import CLIENTS, UPSTREAMS
 from tests import recordings
 from tests.dialect_allowed import EXTRA, FORMS, OPAQUE
 from tests.dialect_shapes import NORMALISE, alike, said, split
-from tests.recordings import Json, Recording
+from tests.recordings import Recording
 
 APIS = {
     "openai_chat": ("openai.chat",),
@@ -79,9 +79,9 @@ def judge(dialect: str, name: str, outcomes: Iterator[tuple[Recording, str]]) ->
         else:
             wrong.append(f"{recording.id}: {why}")
     held = total - len(wrong) - excused.total()
-    print(f"\n{dialect:17} {name:9} {held:4} of {total} hold", *(f"; {n} x {text}" for text, n in excused.items()))  # noqa: T201
+    print(f"\n{dialect:17} {name:9} {held:4} of {total} hold", *(f"; {n} x {text}" for text, n in excused.items()))
     for line in wrong[:5]:
-        print("   ", line[:600])  # noqa: T201
+        print("   ", line[:600])
     assert len(wrong) + excused.total() <= max(1, total * ALLOWED_SHARE), wrong[:5]
     assert len(wrong) <= total * ALLOWED_SHARE / 2, wrong[:5]
 
@@ -262,7 +262,7 @@ def test_only_listed_names_stand_apart(dialect: str) -> None:
         return ", ".join(sorted({name for kind, name in found if not allowed(kind, name)}))
 
     judge(dialect, "names", ((each, outcome(each)) for each in of_dialect(dialect)))
-    print(" ", ", ".join(f"{name} {count}" for (_, name), count in counts.most_common()))  # noqa: T201
+    print(" ", ", ".join(f"{name} {count}" for (_, name), count in counts.most_common()))
 
 
 def test_counts_are_of_all_recordings() -> None:

@@ -19,7 +19,6 @@ from providers.chat import (
     Started,
     TextDelta,
     ThinkingDelta,
-    ToolDelta,
     Used,
 )
 from providers.dialects.anthropic_read_request import DIALECT, read_citation

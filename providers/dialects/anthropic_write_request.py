@@ -37,7 +37,7 @@ from providers.dialects.anthropic_read_request import DIALECT
 from providers.dialects.efforts import BUDGETS, budget_of, effort_of
 from providers.dialects.hosted import mcp_of
 from providers.dialects.loss import Loss
-from providers.dialects.tool_names import Naming, ToolNames, as_function, wrapped, names_for
+from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, for_anthropic_output
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from providers.chat import Cache, Chat, Json, Unsupported
 
-
 #: Top-level fields of one dialect without which a request means something else.
 MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation", "grammar", "prompt"}
 
