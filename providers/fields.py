@@ -56,19 +56,19 @@ class Fields:
         value = self.left.pop(name, None)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise self.wrong(name, "a number")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def integer(self, name: str) -> int | None:
         value = self.left.pop(name, None)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise self.wrong(name, "an integer")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def flag(self, name: str) -> bool | None:
         value = self.left.pop(name, None)
         if value is not None and not isinstance(value, bool):
             raise self.wrong(name, "true or false")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def items(self, name: str) -> list[Any]:
         value = self.left.pop(name, None)
@@ -88,7 +88,7 @@ class Fields:
         value = self.left.pop(name, None)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(name, "an object")
-        return value  # type: ignore[no-any-return]
+        return value
 
     def inner(self, name: str) -> Fields | None:
         """The object ``name`` as Fields of its own; None where it is absent."""
@@ -98,7 +98,11 @@ class Fields:
 
 def present(**members: Any) -> Json:
     """A JSON object of the members that are not None, empty text, list or object."""
-    return {name: value for name, value in members.items() if value is not None and value != "" and value != [] and value != {}}
+    return {
+        name: value
+        for name, value in members.items()
+        if value is not None and value != "" and value != [] and value != {}
+    }
 
 
 def guarded(read: Callable[[Any, str], Chat]) -> Callable[..., Chat]:

@@ -190,7 +190,11 @@ def strict_ready(schema: Json | None) -> bool:
         if found.get("type") == "object" or isinstance(properties, dict):
             names = set(properties) if isinstance(properties, dict) else set()
             required = found.get("required") or []
-            if found.get("additionalProperties") is not False or not isinstance(required, list) or names ^ {*map(str, required)}:
+            if (
+                found.get("additionalProperties") is not False
+                or not isinstance(required, list)
+                or names ^ {*map(str, required)}
+            ):
                 loose.append(found)
         return found
 

@@ -11,19 +11,9 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from providers.chat import (
-    Event,
-    Failed,
-    Refusal,
-    Signed,
-    Started,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolStarted,
-    Used,
-)
+from providers.chat import Refusal, Text, Thinking, ToolCall
 from providers.dialects.folding import fold
+from providers.events import Event, Failed, Signed, Started, ToolStarted, Used
 from providers.usage import Usage
 
 Json = Any
@@ -145,7 +135,12 @@ def _gemini_tools(tools: Json) -> Json:
     return [{"functionDeclarations": functions}] * bool(functions) + hosted
 
 
-NORMALISE: dict[str, Callable[[Json], Json]] = {"openai_chat": chat_request, "openai_responses": responses_request, "anthropic": anthropic_request, "gemini": gemini_request}
+NORMALISE: dict[str, Callable[[Json], Json]] = {
+    "openai_chat": chat_request,
+    "openai_responses": responses_request,
+    "anthropic": anthropic_request,
+    "gemini": gemini_request,
+}
 
 
 # ---------------------------------------------------------------- events
@@ -165,7 +160,13 @@ def settled(events: list[Event], model: Started | None = None, stream: bool = Fa
 def _settled(event: Event, told: Started, stream: bool) -> Event:
     if isinstance(event, Started):
         tier = "" if event.service_tier == "default" else event.service_tier
-        return Started(event.id if told.id else "", event.model if told.model else "", event.created if told.created else 0, event.dialect, tier)
+        return Started(
+            event.id if told.id else "",
+            event.model if told.model else "",
+            event.created if told.created else 0,
+            event.dialect,
+            tier,
+        )
     if isinstance(event, Failed):
         return replace(event, type="", code="", param="")
     if isinstance(event, Signed) and stream:

@@ -68,9 +68,9 @@ def event_schemas(name: str) -> dict[str, str]:
         words = kind.get("enum") or [kind.get("const")]
         ours = schema.endswith("StreamingEvent") if name == OPENRESPONSES else schema.endswith("Event")
         for word in words:
-            if isinstance(word, str) and ours and (word.startswith("response.") or word == "error"):
-                if not schema.startswith(("Realtime", "Beta")):
-                    found.setdefault(word, schema)
+            named = isinstance(word, str) and (word.startswith("response.") or word == "error")
+            if named and ours and not schema.startswith(("Realtime", "Beta")):
+                found.setdefault(word, schema)
     return found
 
 

@@ -13,10 +13,7 @@ import pytest
 from providers.chat import (
     BadRequest,
     Chat,
-    Event,
-    Failed,
     File,
-    Finished,
     Image,
     Message,
     Part,
@@ -29,6 +26,7 @@ from providers.chat import (
 )
 from providers.dialects import CLIENTS, UPSTREAMS
 from providers.dialects.tool_names import unwrapped
+from providers.events import Event, Failed, Finished
 from tests.dialect_shapes import said, split
 from tests.recordings import Recording
 from tests.test_recordings import DIALECTS, chat_of, of_dialect, read, replies, reply_events
@@ -71,7 +69,9 @@ def carried(chat: Chat) -> dict[str, Any]:
                 calls.append((part.name.rpartition("__")[2], arguments(part)))
             elif isinstance(part, ToolResult):
                 results.append(texts(part.parts))
-                media.update(type(inner).__name__ for inner in part.parts if isinstance(inner, Image | File) and not words(inner))
+                media.update(
+                    type(inner).__name__ for inner in part.parts if isinstance(inner, Image | File) and not words(inner)
+                )
             elif isinstance(part, Image | File) and not words(part):
                 media[type(part).__name__] += 1
     choice = chat.tool_choice
@@ -124,7 +124,13 @@ def test_requests_say_the_same_in_every_other_dialect(client: str, upstream: str
     assert wrong == []
 
 
-WORDS = {"stop_sequence": "stop", "pause": "stop", "context_window": "length", "error": "stop", "refusal": "content_filter"}
+WORDS = {
+    "stop_sequence": "stop",
+    "pause": "stop",
+    "context_window": "length",
+    "error": "stop",
+    "refusal": "content_filter",
+}
 
 
 def outcome(events: list[Event], client: str) -> Any:
@@ -133,7 +139,10 @@ def outcome(events: list[Event], client: str) -> Any:
     what = said(events)
     choices = []
     for text, _, calls, reason in what.choices[:1]:
-        told = [(name, (given or {})["input"] if isinstance(given, dict) and given.keys() == {"input"} else given or {}) for _, _, name, given in calls]
+        told = [
+            (name, (given or {})["input"] if isinstance(given, dict) and given.keys() == {"input"} else given or {})
+            for _, _, name, given in calls
+        ]
         choices.append((text, told, WORDS.get(reason, reason)))
     usage = what.usage
     if usage is not None and client == "gemini":
@@ -174,5 +183,3 @@ def rewritten(client: str, events: list[Event], chat: Chat, stream: bool) -> lis
     writer, reader = dialect.StreamWriter(chat), UPSTREAMS[client].StreamReader()
     written = b"".join(writer.feed(event) for event in events) + writer.flush()
     return [event for each in split(written) for event in reader.feed(each)] + reader.flush()
-
-

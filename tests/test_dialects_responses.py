@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from providers.chat import Chat, Event, OpaqueAdded, Started
+from providers.chat import Chat
 from providers.dialects import CLIENTS, UPSTREAMS
+from providers.events import Event, OpaqueAdded, Started
 from tests.dialect_shapes import split
 from tests.response_schemas import OPENAI, OPENRESPONSES, event_schemas, faults
 from tests.test_recordings import DIALECTS, chat_of, replies, reply_events

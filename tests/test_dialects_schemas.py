@@ -10,8 +10,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from providers.chat import BadRequest, Chat, Event, Failed, Unsupported
+from providers.chat import BadRequest, Chat, Unsupported
 from providers.dialects import CLIENTS, UPSTREAMS
+from providers.events import Event, Failed
 from tests.dialect_shapes import split
 from tests.response_schemas import OPENAI, faults
 from tests.test_dialects_cross import PAIRS
@@ -52,7 +53,9 @@ def gemini_faults(doc: Any) -> list[str]:
         try:
             model.model_validate(value)
         except ValidationError as error:
-            found += [f"{model.__name__}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:1]]
+            found += [
+                f"{model.__name__}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:1]
+            ]
     return found
 
 

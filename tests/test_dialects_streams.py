@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import random
@@ -13,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from providers import sse
-from providers.chat import BadRequest, Chat, Event, Failed, Unsupported
+from providers.chat import BadRequest, Chat, Unsupported
 from providers.dialects import CLIENTS, UPSTREAMS
+from providers.events import Event, Failed
 from tests import recordings
 from tests.dialect_shapes import Sse
 from tests.recordings import Recording
@@ -26,7 +28,9 @@ SAMPLES = 5  # cuts of each other one
 
 def streams(dialect: str) -> list[Recording]:
     """Complete ones, the shortest first."""
-    found = [each for each in of_dialect(dialect) if each.stream and each.status < 300 and b'"error":{' not in each.reply]
+    found = [
+        each for each in of_dialect(dialect) if each.stream and each.status < 300 and b'"error":{' not in each.reply
+    ]
     return sorted(found, key=lambda each: len(each.reply))
 
 
@@ -51,7 +55,8 @@ def cuts(dialect: str) -> Iterator[tuple[Recording, int]]:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_pieces_of_any_size_give_the_same_events(dialect: str) -> None:
     count, wholes = 0, dict[str, list[Event]]()
-    for count, (recording, at) in enumerate(cuts(dialect), 1):
+    for recording, at in cuts(dialect):
+        count += 1
         whole = wholes.get(recording.id) or wholes.setdefault(recording.id, events_of(dialect, [recording.reply]))
         assert events_of(dialect, [recording.reply[:at], recording.reply[at:]]) == whole, (recording.id, at)
     print(f"\n{dialect}: {count} cuts")
@@ -61,7 +66,10 @@ def complete_at(dialect: str, reply: bytes) -> int:
     """The first byte after which a stream may count as complete, by its dialect's own terminator."""
     if dialect == "openai_chat":
         return reply.index(b"[DONE]") + len("[DONE]")
-    names = {"openai_responses": (b'"type":"response.completed"', b'"type":"response.incomplete"'), "anthropic": (b'"type":"message_stop"',)}
+    names = {
+        "openai_responses": (b'"type":"response.completed"', b'"type":"response.incomplete"'),
+        "anthropic": (b'"type":"message_stop"',),
+    }
     marks = names.get(dialect, (b'"finishReason"', b'"blockReason"'))
     squeezed = reply if any(mark in reply for mark in marks) else b""
     if not squeezed:  # white space after the colon
@@ -75,7 +83,9 @@ def complete_at(dialect: str, reply: bytes) -> int:
 def test_every_prefix_is_an_error(dialect: str) -> None:
     count = 0
     for recording, at in cuts(dialect):
-        if (dialect == "openai_chat" and b"[DONE]" not in recording.reply) or at >= complete_at(dialect, recording.reply):
+        if (dialect == "openai_chat" and b"[DONE]" not in recording.reply) or at >= complete_at(
+            dialect, recording.reply
+        ):
             continue
         count += 1
         found = events_of(dialect, [recording.reply[:at]])
@@ -87,20 +97,31 @@ def test_every_prefix_is_an_error(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_failed_stream_is_never_written_as_complete(dialect: str) -> None:
     """Whatever the writer had begun: the error in the client's form, and no terminator that means success."""
-    ends = {"openai_chat": b"[DONE]", "openai_responses": b"response.completed", "anthropic": b"message_stop", "gemini": b"finishReason"}
+    ends = {
+        "openai_chat": b"[DONE]",
+        "openai_responses": b"response.completed",
+        "anthropic": b"message_stop",
+        "gemini": b"finishReason",
+    }
     for upstream in DIALECTS:
         for recording in streams(upstream)[:40]:
             cut = events_of(upstream, [recording.reply[: len(recording.reply) // 2]])
             writer = CLIENTS[dialect].StreamWriter(Chat(dialect, "m", []))
             written = b"".join(writer.feed(event) for event in cut) + writer.flush()
-            assert ends[dialect] not in written.replace(b"data: [DONE]", b"" if dialect == "openai_responses" else b"[DONE]")
+            assert ends[dialect] not in written.replace(
+                b"data: [DONE]", b"" if dialect == "openai_responses" else b"[DONE]"
+            )
             assert b"error" in written
 
 
 # ---------------------------------------------------------------- garbage
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
@@ -180,10 +201,8 @@ def test_spoiled_requests_raise_only_what_they_may(dialect: str, data: st.DataOb
     except BadRequest:
         return
     for upstream in UPSTREAMS.values():
-        try:
+        with contextlib.suppress(Unsupported):
             json.dumps(upstream.write_request(chat)[0])
-        except Unsupported:
-            pass
 
 
 def test_every_dialect_has_streams() -> None:

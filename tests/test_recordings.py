@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from providers.chat import BadRequest, Chat, Event, Failed, HostedTool, Opaque, Text, Thinking, ToolCall, ToolResult
+from providers.chat import BadRequest, Chat, HostedTool, Opaque, Text, Thinking, ToolCall, ToolResult
 from providers.dialects import CLIENTS, UPSTREAMS
+from providers.events import Event, Failed
 from tests import recordings
 from tests.dialect_allowed import EXTRA, FORMS, OPAQUE
 from tests.dialect_shapes import NORMALISE, alike, said, split
@@ -110,7 +111,9 @@ def differs(one: Any, two: Any, path: str = "") -> str:
         if len(one) != len(two):
             return f"{path}: {len(one)} items became {len(two)}"
         return next((why for at in range(len(one)) if (why := differs(one[at], two[at], f"{path}[{at}]"))), "")
-    return "" if one == two and isinstance(one, bool) == isinstance(two, bool) else f"{path}: {one!r:.80} is {two!r:.80}"
+    return (
+        "" if one == two and isinstance(one, bool) == isinstance(two, bool) else f"{path}: {one!r:.80} is {two!r:.80}"
+    )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -270,5 +273,3 @@ def test_counts_are_of_all_recordings() -> None:
     apis = [api for group in APIS.values() for api in group]
     total = sum(len([r for r in recordings.require() if r.api in APIS[dialect]]) for dialect in DIALECTS)
     assert total == len([r for r in recordings.require() if r.api in apis])
-
-

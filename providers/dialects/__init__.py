@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from providers.chat import Chat, Event, Failed, Json
+from providers.chat import Chat, Json
 from providers.dialects.reader import SseEvent
+from providers.events import Event, Failed
 
 
 class Reads(Protocol):
@@ -69,5 +70,15 @@ class Dialect(Upstream, Client, Protocol):
 
 from providers.dialects import anthropic, gemini, openai_chat, openai_responses  # noqa: E402
 
-CLIENTS: dict[str, Client] = {"openai_chat": openai_chat, "openai_responses": openai_responses, "anthropic": anthropic, "gemini": gemini}
-UPSTREAMS: dict[str, Upstream] = {"openai_chat": openai_chat, "openai_responses": openai_responses, "anthropic": anthropic, "gemini": gemini}
+CLIENTS: dict[str, Client] = {
+    "openai_chat": openai_chat,
+    "openai_responses": openai_responses,
+    "anthropic": anthropic,
+    "gemini": gemini,
+}
+UPSTREAMS: dict[str, Upstream] = {
+    "openai_chat": openai_chat,
+    "openai_responses": openai_responses,
+    "anthropic": anthropic,
+    "gemini": gemini,
+}

@@ -12,7 +12,11 @@ NAME = DIALECT
 API = "messages"
 NEEDS_DATA: frozenset[type] = frozenset()
 #: Kinds of hosted tools -> the beta that older models ask for.
-BETAS = {"mcp": "mcp-client-2025-11-20", "web_fetch": "web-fetch-2025-09-10", "code_execution": "code-execution-2025-08-25"}
+BETAS = {
+    "mcp": "mcp-client-2025-11-20",
+    "web_fetch": "web-fetch-2025-09-10",
+    "code_execution": "code-execution-2025-08-25",
+}
 
 
 def url(chat: Chat) -> str:

@@ -7,9 +7,14 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
+from providers.chat import Chat
+from providers.dialects.anthropic_read_request import DIALECT, read_citation
+from providers.dialects.anthropic_write_request import NAMING
+from providers.dialects.failures import failed
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
+from providers.dialects.tool_names import names_for
+from providers.events import (
     Break,
-    Chat,
     Cited,
     Event,
     Failed,
@@ -21,11 +26,6 @@ from providers.chat import (
     ThinkingDelta,
     Used,
 )
-from providers.dialects.anthropic_read_request import DIALECT, read_citation
-from providers.dialects.anthropic_write_request import NAMING
-from providers.dialects.failures import failed
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
-from providers.dialects.tool_names import names_for
 from providers.usage import Usage, of_anthropic
 
 REASONS = {

@@ -7,34 +7,7 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
-    AudioDelta,
-    Break,
-    Chat,
-    Cited,
-    Event,
-    Failed,
-    Finished,
-    Json,
-    Logprobs,
-    MediaAdded,
-    Opaque,
-    OpaqueAdded,
-    Part,
-    Refusal,
-    RefusalDelta,
-    Signed,
-    Started,
-    Text,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    ToolCall,
-    ToolDelta,
-    ToolStarted,
-    Used,
-    cut_short,
-)
+from providers.chat import Chat, Json, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from providers.dialects.anthropic_read_reply import REASONS
 from providers.dialects.anthropic_read_request import DIALECT
 from providers.dialects.anthropic_write_request import legal_id
@@ -43,6 +16,26 @@ from providers.dialects.folding import Choice, fold
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
 from providers.dialects.tool_names import as_object, wrapped
+from providers.events import (
+    AudioDelta,
+    Break,
+    Cited,
+    Event,
+    Failed,
+    Finished,
+    Logprobs,
+    MediaAdded,
+    OpaqueAdded,
+    RefusalDelta,
+    Signed,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolDelta,
+    ToolStarted,
+    Used,
+    cut_short,
+)
 from providers.fields import present
 from providers.usage import Usage
 
@@ -157,7 +150,9 @@ class StreamWriter:
         """End the open text or thinking and all open tools; unsigned thinking is signed with its maker's name."""
         found = b""
         if self.open == "thinking" and not self.signed and self.started.dialect != DIALECT:
-            found = self._delta(self.count - 1, "signature_delta", "signature", tag("", self.started.dialect, "", DIALECT))
+            found = self._delta(
+                self.count - 1, "signature_delta", "signature", tag("", self.started.dialect, "", DIALECT)
+            )
         if self.open:
             found += self._stop(self.count - 1)
         self.open = ""
@@ -176,10 +171,7 @@ class StreamWriter:
         if event.choice:
             return b""
         delta = orjson.dumps(event.text)
-        if self.open == "text":
-            opened = b""
-        else:
-            opened = self._opened("text", {"type": "text", "text": ""})
+        opened = b"" if self.open == "text" else self._opened("text", {"type": "text", "text": ""})
         return opened + (
             b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,'
             b'"delta":{"type":"text_delta","text":%b}}\n\n' % (self.count - 1, delta)
@@ -192,7 +184,11 @@ class StreamWriter:
     def _signed(self, event: Signed) -> bytes:
         signature = tag(event.signature, event.signed_by, event.form or event.id, DIALECT)
         if event.redacted:
-            return self._close() + self._start({"type": "redacted_thinking", "data": signature}) + self._stop(self.count - 1)
+            return (
+                self._close()
+                + self._start({"type": "redacted_thinking", "data": signature})
+                + self._stop(self.count - 1)
+            )
         opened = self._opened("thinking", {"type": "thinking", "thinking": "", "signature": ""})
         self.signed = True
         told = self._delta(self.count - 1, "signature_delta", "signature", signature) if signature else b""
@@ -322,4 +318,7 @@ def _call(call: ToolCall) -> list[Json]:
     block = {"type": "tool_use", "id": legal_id(call.id) or made("toolu_"), "name": call.name, "input": given}
     if not call.signature:
         return [block]
-    return [{"type": "thinking", "thinking": "", "signature": tag(call.signature, call.signed_by, "tool", DIALECT)}, block]
+    return [
+        {"type": "thinking", "thinking": "", "signature": tag(call.signature, call.signed_by, "tool", DIALECT)},
+        block,
+    ]

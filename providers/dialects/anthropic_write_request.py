@@ -176,9 +176,7 @@ def _rest(chat: Chat, loss: Loss) -> Json:
     if not loss.foreign:
         metadata |= chat.metadata
     else:
-        loss.unless(
-            [("metadata", chat.metadata), ("prompt_cache_key", chat.cache_key), ("verbosity", chat.verbosity)]
-        )
+        loss.unless([("metadata", chat.metadata), ("prompt_cache_key", chat.cache_key), ("verbosity", chat.verbosity)])
         if tier not in ("", "auto", "default"):
             loss.drop("service_tier")
         tier = {"default": "standard_only", "auto": "auto"}.get(tier, "")
@@ -368,7 +366,7 @@ def _choice(chat: Chat, names: ToolNames) -> Json:
     assert choice is not None
     words = {"auto": "auto", "required": "any", "none": "none"}
     if choice.mode == "tool":
-        return {"type": "tool", "name": names.wire(choice.names[0][1])}
+        return {"type": "tool", "name": names.chosen(choice.names[0][1])}
     return {"type": words[choice.allowed_mode if choice.mode == "allowed" else choice.mode]}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from providers.chat import Failed
+from providers.events import Failed
 
 STATUS_KINDS = {
     400: "invalid_request", 401: "auth", 402: "budget", 403: "permission", 404: "unknown_model", 408: "timeout",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers.chat import (
-    Audio,
+from providers.chat import Audio, Opaque, Part, Refusal, Source, Text, Thinking, ToolCall
+from providers.events import (
     AudioDelta,
     Break,
     Cited,
@@ -16,19 +16,12 @@ from providers.chat import (
     Finished,
     Logprobs,
     MediaAdded,
-    Opaque,
     OpaqueAdded,
-    Part,
-    Refusal,
     RefusalDelta,
     Signed,
-    Source,
     Started,
-    Text,
     TextDelta,
-    Thinking,
     ThinkingDelta,
-    ToolCall,
     ToolDelta,
     ToolStarted,
     Used,

@@ -18,7 +18,11 @@ NEEDS_DATA: frozenset[type] = frozenset()
 def url(chat: Chat) -> str:
     """The path below an upstream's base address, with the model in it."""
     model = quote(chat.model, safe="")
-    return f"/v1beta/models/{model}:streamGenerateContent?alt=sse" if chat.stream else f"/v1beta/models/{model}:generateContent"
+    return (
+        f"/v1beta/models/{model}:streamGenerateContent?alt=sse"
+        if chat.stream
+        else f"/v1beta/models/{model}:generateContent"
+    )
 
 
 def headers(chat: Chat) -> list[tuple[str, str]]:

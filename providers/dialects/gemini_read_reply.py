@@ -10,10 +10,14 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
+from providers.chat import Chat, Citation
+from providers.dialects.failures import failed
+from providers.dialects.gemini_read_request import BESIDE, DIALECT, Camel, _inline
+from providers.dialects.gemini_write_request import NAMING
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, sound
+from providers.dialects.tool_names import names_for
+from providers.events import (
     Break,
-    Chat,
-    Citation,
     Cited,
     Event,
     Failed,
@@ -27,11 +31,6 @@ from providers.chat import (
     ThinkingDelta,
     Used,
 )
-from providers.dialects.failures import failed
-from providers.dialects.gemini_read_request import BESIDE, DIALECT, Camel, _inline
-from providers.dialects.gemini_write_request import NAMING
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, sound
-from providers.dialects.tool_names import names_for
 from providers.usage import of_gemini
 
 FILTERED = (

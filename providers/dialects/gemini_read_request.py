@@ -230,7 +230,9 @@ PARTS: dict[str, Callable[[Camel, bool, str], Part]] = {
 
 def _tool(fields: Camel) -> list[Tool]:
     """One tool object may hold function declarations and several hosted tools."""
-    found: list[Tool] = [_function(Camel(raw, fields.at("functionDeclarations"))) for raw in fields.items("functionDeclarations")]
+    found: list[Tool] = [
+        _function(Camel(raw, fields.at("functionDeclarations"))) for raw in fields.items("functionDeclarations")
+    ]
     for name, value in fields.left.items():
         found.append(HostedTool(HOSTED.get(name, name), DIALECT, {name: value}))
     return found

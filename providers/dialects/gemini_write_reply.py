@@ -8,38 +8,7 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
-    Audio,
-    AudioDelta,
-    Break,
-    Chat,
-    Cited,
-    Event,
-    Failed,
-    File,
-    Finished,
-    Image,
-    Json,
-    Logprobs,
-    MediaAdded,
-    Opaque,
-    OpaqueAdded,
-    Part,
-    Refusal,
-    RefusalDelta,
-    Signed,
-    Started,
-    Text,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    ToolCall,
-    ToolDelta,
-    ToolStarted,
-    Used,
-    Video,
-    cut_short,
-)
+from providers.chat import Audio, Chat, File, Image, Json, Opaque, Part, Refusal, Text, Thinking, ToolCall, Video
 from providers.dialects.failures import KINDS
 from providers.dialects.folding import Choice, fold
 from providers.dialects.gemini_read_reply import BLOCKED, CARRIED, REASONS
@@ -47,6 +16,26 @@ from providers.dialects.gemini_read_request import DIALECT
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
 from providers.dialects.tool_names import as_object, wrapped
+from providers.events import (
+    AudioDelta,
+    Break,
+    Cited,
+    Event,
+    Failed,
+    Finished,
+    Logprobs,
+    MediaAdded,
+    OpaqueAdded,
+    RefusalDelta,
+    Signed,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolDelta,
+    ToolStarted,
+    Used,
+    cut_short,
+)
 from providers.fields import present
 from providers.usage import Usage
 
@@ -286,7 +275,9 @@ def _candidate(at: int, choice: Choice) -> Json:
             doc[part.type] = part.raw
     if choice.logprobs:
         doc["logprobsResult"] = _logprobs([token for event in choice.logprobs for token in event.tokens])
-    urls = [c for part in choice.parts if isinstance(part, Text) for c in part.citations if c.url and c.dialect != DIALECT]
+    urls = [
+        c for part in choice.parts if isinstance(part, Text) for c in part.citations if c.url and c.dialect != DIALECT
+    ]
     if urls:
         doc["groundingMetadata"] = {"groundingChunks": [{"web": {"uri": c.url, "title": c.title}} for c in urls]}
     return doc

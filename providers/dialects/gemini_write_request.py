@@ -81,8 +81,13 @@ def _unsayable(chat: Chat, loss: Loss) -> None:
     if not loss.foreign:
         return
     loss.unless(
-        [("metadata", chat.metadata), ("user", chat.user), ("prompt_cache_key", chat.cache_key)]
-        + [("verbosity", chat.verbosity), ("service_tier", chat.service_tier if chat.service_tier != "auto" else "")]
+        [
+            ("metadata", chat.metadata),
+            ("user", chat.user),
+            ("prompt_cache_key", chat.cache_key),
+            ("verbosity", chat.verbosity),
+            ("service_tier", chat.service_tier if chat.service_tier != "auto" else ""),
+        ]
     )
     loss.drop_cache(chat.cache)
     if chat.parallel_tool_calls is False and chat.tools:
@@ -204,7 +209,7 @@ class _Contents:
         if part.form == "tool":
             self.pending = part.signature
             return []
-        if part.form == "text":
+        if part.form == "text" or (part.redacted and self.loss.foreign):
             return [{"text": "", "thoughtSignature": part.signature}]
         text = "\n\n".join([*part.texts, *part.summaries])
         if not text and self.loss.foreign and not part.signature:
@@ -234,7 +239,7 @@ class _Contents:
         texts = [turns.words(part) for part in result.parts]
         media = [part for part in result.parts if not turns.is_words(part)]
         extra = dict(self.loss.own("messages.content", result.extra))
-        name = self.names.wire(result.name)
+        name = self.names.wire(result.name, result.namespace)
         if not name and self.loss.foreign:
             self.loss.refuse("messages.tool_call_id")  # an orphan: its function's name is not known
         inner = present(id=result.call_id, name=name) | {"response": _response(result, "".join(texts))}
@@ -318,7 +323,7 @@ def _tools(chat: Chat, loss: Loss, names: ToolNames) -> Json:
             own = {"auto": "AUTO", "none": "NONE", "required": "ANY"}[choice.allowed_mode]
             mode = own if not loss.foreign or own == "ANY" else "VALIDATED"
         told = {"mode": extra.pop("mode", mode)} | present(
-            allowedFunctionNames=[names.wire(name) for _, name in choice.names]
+            allowedFunctionNames=[names.chosen(name) for _, name in choice.names]
         )
         config["functionCallingConfig"] = told | extra
     return doc | present(toolConfig=config)
@@ -343,7 +348,9 @@ def _function(tool: FunctionTool, name: str, loss: Loss) -> Json:
     if tool.description is not None:
         wire["description"] = tool.description
     if not loss.foreign:
-        own = tool.native if tool.native is not None and from_gemini(tool.native) == tool.parameters else tool.parameters
+        own = (
+            tool.native if tool.native is not None and from_gemini(tool.native) == tool.parameters else tool.parameters
+        )
         return wire | ({} if own is None else {tool.form: own}) | tool.extra
     loss.drop_cache(tool.cache)
     loss.unless([("tools.strict", tool.strict)])

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.chat import (
+from providers.chat import Chat, Image
+from providers.dialects.failures import failed
+from providers.dialects.openai_chat_read_request import DIALECT
+from providers.dialects.openai_chat_write_request import NAMING
+from providers.dialects.openai_parts import read_annotation, read_source
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
+from providers.dialects.tool_names import names_for
+from providers.events import (
     AudioDelta,
     Break,
-    Chat,
     Cited,
     Event,
     Failed,
     Finished,
-    Image,
     Logprobs,
     MediaAdded,
     OpaqueAdded,
@@ -30,12 +35,6 @@ from providers.chat import (
     ToolStarted,
     Used,
 )
-from providers.dialects.failures import failed
-from providers.dialects.openai_chat_read_request import DIALECT
-from providers.dialects.openai_chat_write_request import NAMING
-from providers.dialects.openai_parts import read_annotation, read_source
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
-from providers.dialects.tool_names import names_for
 from providers.usage import read_usage
 
 REASONS = {
@@ -197,7 +196,7 @@ class StreamReader(Reader):
     def _details(self, value: Any, at: int, seen: _Choice, delta: dict[str, Any], found: list[Event]) -> None:
         for detail in value:
             form = f"reasoning_details:{detail.get('format') or ''}"
-            id = detail.get("id") or ""
+            place = detail.get("id") or ""
             number = detail.get("index") or 0
             if seen.detail not in (-1, number):
                 found.append(Break(at))
@@ -207,9 +206,9 @@ class StreamReader(Reader):
             if summary := detail.get("summary"):
                 found.append(ThinkingDelta(summary, True, at, form))
             if signature := detail.get("signature"):
-                found.append(Signed(signature, DIALECT, False, at, id, form))
+                found.append(Signed(signature, DIALECT, False, at, place, form))
             if data := detail.get("data"):
-                found.append(Signed(data, DIALECT, True, at, id, form))
+                found.append(Signed(data, DIALECT, True, at, place, form))
 
     def _refusal(self, value: Any, at: int, seen: _Choice, delta: dict[str, Any], found: list[Event]) -> None:
         found.append(RefusalDelta(value, at))
@@ -236,10 +235,10 @@ class StreamReader(Reader):
     def _call(self, raw: dict[str, Any], at: int, seen: _Choice, found: list[Event]) -> None:
         custom = raw.get("type") == "custom" or (raw.get("custom") and not raw.get("function"))
         body = raw.get("custom" if custom else "function") or {}
-        name, id = body.get("name") or "", raw.get("id") or ""
+        name, call_id = body.get("name") or "", raw.get("id") or ""
         known = seen.calls.get(raw["index"])
-        if known is None or (id and name and id != known[1]):
-            known = seen.calls[raw["index"]] = (seen.count, id)
+        if known is None or (call_id and name and call_id != known[1]):
+            known = seen.calls[raw["index"]] = (seen.count, call_id)
             seen.count += 1
             found.append(self._started(raw, known[0], name, "custom" if custom else "function", at))
         if text := body.get("input" if custom else "arguments") or "":

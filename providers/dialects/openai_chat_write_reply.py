@@ -8,17 +8,20 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
+from providers.chat import Chat, Citation, Image, Json
+from providers.dialects.failures import CODES, KINDS
+from providers.dialects.ids import made
+from providers.dialects.openai_chat_read_reply import REASONS
+from providers.dialects.openai_chat_read_request import DIALECT
+from providers.dialects.openai_chat_write_request import FORMATS
+from providers.dialects.openai_parts import reply_tier, url_citation, usage_details, write_source
+from providers.events import (
     AudioDelta,
     Break,
-    Chat,
-    Citation,
     Cited,
     Event,
     Failed,
     Finished,
-    Image,
-    Json,
     Logprobs,
     MediaAdded,
     OpaqueAdded,
@@ -32,12 +35,6 @@ from providers.chat import (
     Used,
     cut_short,
 )
-from providers.dialects.failures import CODES, KINDS
-from providers.dialects.ids import made
-from providers.dialects.openai_chat_read_reply import REASONS
-from providers.dialects.openai_chat_read_request import DIALECT
-from providers.dialects.openai_chat_write_request import FORMATS
-from providers.dialects.openai_parts import reply_tier, url_citation, usage_details, write_source
 from providers.fields import present
 from providers.usage import Usage
 
@@ -81,8 +78,12 @@ def _annotation(citation: Citation, length: int) -> Json | None:
     return {"type": "url_citation", "url_citation": url_citation(citation, length)}
 
 
-def _thought(text: str, form: str, summary: bool, detail: int) -> Json:
-    """The member that tells reasoning; ``reasoning_content`` is what most clients read."""
+def _thought(text: str, form: str, summary: bool, detail: int, maker: str) -> Json:
+    """The member that tells reasoning: ``reasoning_content`` is what most clients read. What another dialect's model
+    signs stands in ``reasoning_details`` too, as OpenRouter has it, so that its signature can come back with it."""
+    if not form and maker in FORMATS:
+        signed = _thought(text, f"reasoning_details:{FORMATS[maker]}", summary, detail, "")
+        return {"reasoning_content": text} | signed
     kind, _, vendor = form.partition(":")
     if kind == "reasoning_details":
         told = {"type": "reasoning.summary", "summary": text} if summary else {"type": "reasoning.text", "text": text}
@@ -94,18 +95,19 @@ def _thought(text: str, form: str, summary: bool, detail: int) -> Json:
 
 def _signature(event: Signed, detail: int) -> Json:
     told = {"type": "reasoning.encrypted", "data": event.signature}
-    if not event.redacted:
+    if not event.redacted and event.signed_by != "openai_responses" and event.form != "text":
         told = {"type": "reasoning.text", "signature": event.signature}
     vendor = event.form.partition(":")[2] if event.signed_by == DIALECT else FORMATS.get(event.signed_by, "")
     return told | present(format=vendor, id=event.id) | {"index": detail}
 
 
 def _tool_call(event: ToolStarted, arguments: str) -> Json:
-    call = {"id": event.id or made("call_"), "type": "custom" if event.kind == "custom" else "function"}
+    kind = "custom" if event.kind == "custom" else "function"
+    call: Json = {"id": event.id or made("call_"), "type": kind}
     body = {"name": event.name, "input" if event.kind == "custom" else "arguments": arguments}
     if event.signature:
         call["extra_content"] = {"google": {"thought_signature": event.signature}}
-    return call | {call["type"]: body}
+    return call | {kind: body}
 
 
 # ---------------------------------------------------------------- stream
@@ -121,6 +123,7 @@ class StreamWriter:
         self.lengths: dict[int, int] = {}
         self.kinds: dict[tuple[int, int], str] = {}
         self.detail = 0
+        self.maker = ""
         self.usage: Usage | None = None
         self.finished = self.failed = False
 
@@ -139,6 +142,7 @@ class StreamWriter:
         return usage + b"data: [DONE]\n\n"
 
     def _started(self, event: Started) -> bytes:
+        self.maker = event.dialect
         doc = {
             "id": event.id or made("chatcmpl-"),
             "object": "chat.completion.chunk",
@@ -167,10 +171,10 @@ class StreamWriter:
         return self._chunk(event.choice, b'{"content":' + orjson.dumps(event.text) + b"}")
 
     def _thinking(self, event: ThinkingDelta) -> bytes:
-        return self._delta(event.choice, **_thought(event.text, event.form, event.summary, self.detail))
+        return self._delta(event.choice, **_thought(event.text, event.form, event.summary, self.detail, self.maker))
 
     def _signed(self, event: Signed) -> bytes:
-        if event.signed_by == DIALECT and not event.signature:
+        if not event.signature:
             return b""
         return self._delta(event.choice, reasoning_details=[_signature(event, self.detail)])
 
@@ -257,7 +261,8 @@ def _image(part: Image) -> Json:
 class _Choice:
     """One choice's message as it grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, maker: str) -> None:
+        self.maker = maker
         self.message: Json = {"role": "assistant", "content": None, "refusal": None}
         self.logprobs: Json | None = None
         self.reason = "stop"
@@ -272,7 +277,7 @@ class _Choice:
             self.message["content"] = (content or "") + event.text
 
     def thinking(self, event: ThinkingDelta) -> None:
-        for name, value in _thought(event.text, event.form, event.summary, self.detail).items():
+        for name, value in _thought(event.text, event.form, event.summary, self.detail, self.maker).items():
             if isinstance(value, str):
                 self.message[name] = self.message.get(name, "") + value
             else:
@@ -292,10 +297,10 @@ class _Choice:
         self.last = (told, self.detail)
 
     def signed(self, event: Signed) -> None:
-        if event.signed_by == DIALECT and not event.signature:
+        if not event.signature:
             return
         details = self.message.setdefault("reasoning_details", [])
-        if not event.redacted and self.last == ("text", self.detail):
+        if "signature" in _signature(event, self.detail) and self.last == ("text", self.detail):
             details[-1]["signature"] = event.signature
             details[-1] |= present(id=event.id)
         else:
@@ -376,7 +381,7 @@ def write_response(events: Iterable[Event], chat: Chat) -> Json:
         elif isinstance(event, Used):
             usage = event.usage
         else:
-            choice = choices.setdefault(event.choice, _Choice())
+            choice = choices.setdefault(event.choice, _Choice(started.dialect))
             CHOICE_WRITERS[type(event)](choice, event)
     doc: Json = {
         "id": started.id or made("chatcmpl-"),

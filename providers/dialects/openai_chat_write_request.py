@@ -123,7 +123,7 @@ def _format(chat: Chat, loss: Loss) -> Json:
     given = chat.response_format
     if given is None:
         return {}
-    doc = {"type": given.kind} | loss.own("response_format", given.extra)
+    doc: Json = {"type": given.kind} | loss.own("response_format", given.extra)
     if given.kind == "json_schema":
         strict = given.strict
         if strict is None and loss.foreign and strict_ready(given.schema):
@@ -221,7 +221,9 @@ class _Messages:
             wire["custom"] = {"name": name, "input": call.arguments}
         else:
             wire["function"] = {"name": name, "arguments": call.arguments} | extra.get("function", {})
-        if call.signature and call.signed_by == "gemini":
+        if call.signature and self.loss.foreign:
+            self.loss.drop("messages.thought_signature")
+        elif call.signature and call.signed_by == "gemini":
             wire["extra_content"] = {"google": {"thought_signature": call.signature}}
         wire |= {key: value for key, value in extra.items() if key != "function"} | self._mark(call.cache)
         doc.setdefault("tool_calls", []).append(wire)
@@ -424,8 +426,7 @@ def _choice(chat: Chat, loss: Loss, names: ToolNames) -> Json:
     assert choice is not None
     extra = dict(loss.own("tool_choice", choice.extra))
     member = "function_call" if extra.pop("legacy", False) else "tool_choice"
-    spaces = {tool.name: space for space, tool in _spaced(chat)}
-    wired = [(kind, names.wire(name, spaces.get(name, ""))) for kind, name in choice.names]
+    wired = [(kind, names.chosen(name)) for kind, name in choice.names]
     if choice.mode in ("auto", "none", "required"):
         return {member: extra.get("word", choice.mode)}
     if choice.mode == "allowed":
@@ -440,7 +441,3 @@ def _choice(chat: Chat, loss: Loss, names: ToolNames) -> Json:
     if member == "function_call":
         return {member: {"name": name} | extra}
     return {member: {"type": kind, kind: {"name": name}} | extra}
-
-
-def _spaced(chat: Chat) -> list[tuple[str, Any]]:
-    return [(tool.name, inner) for tool in chat.tools if isinstance(tool, NamespaceTool) for inner in tool.tools]

@@ -7,20 +7,7 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
-    Chat,
-    Citation,
-    Failed,
-    Json,
-    Logprobs,
-    Opaque,
-    Part,
-    Refusal,
-    Started,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from providers.chat import Chat, Citation, Json, Opaque, Part, Refusal, Text, Thinking, ToolCall
 from providers.dialects.failures import CODES, KINDS
 from providers.dialects.ids import made
 from providers.dialects.loss import Loss
@@ -29,6 +16,7 @@ from providers.dialects.openai_responses_read_request import DIALECT
 from providers.dialects.openai_responses_write_request import settings
 from providers.dialects.signatures import tag
 from providers.dialects.tool_names import ToolNames
+from providers.events import Failed, Logprobs, Started
 from providers.fields import present
 from providers.usage import Usage
 

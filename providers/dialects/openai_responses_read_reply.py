@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from providers.chat import (
+from providers.chat import Chat
+from providers.dialects.failures import failed
+from providers.dialects.openai_parts import read_annotation
+from providers.dialects.openai_responses_read_request import DIALECT
+from providers.dialects.openai_responses_write_request import NAMING
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
+from providers.dialects.tool_names import names_for
+from providers.events import (
     Break,
-    Chat,
     Cited,
     Event,
     Failed,
@@ -21,12 +27,6 @@ from providers.chat import (
     ThinkingDelta,
     Used,
 )
-from providers.dialects.failures import failed
-from providers.dialects.openai_parts import read_annotation
-from providers.dialects.openai_responses_read_request import DIALECT
-from providers.dialects.openai_responses_write_request import NAMING
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
-from providers.dialects.tool_names import names_for
 from providers.usage import of_openai
 
 INCOMPLETE = {"max_output_tokens": "length", "max_tokens": "length", "content_filter": "content_filter"}

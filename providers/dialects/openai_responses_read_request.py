@@ -26,7 +26,6 @@ from providers.chat import (
     Reasoning,
     Refusal,
     ResponseFormat,
-    Sampling,
     Source,
     Text,
     Thinking,
@@ -41,6 +40,7 @@ from providers.fields import Fields, guarded
 
 DIALECT = "openai_responses"
 ROLES = ("user", "assistant", "system", "developer")
+SAMPLING = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")
 LOGPROBS = "message.output_text.logprobs"
 #: Prefixes of hosted tools' types -> their kinds
 HOSTED = {"web_search": "web_search", "code_interpreter": "code_execution"}
@@ -56,8 +56,9 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
     chat.tools = [read_tool(raw, f"tools[{at}]") for at, raw in enumerate(fields.items("tools"))]
     chat.tool_choice = _tool_choice(fields.any("tool_choice"))
     chat.parallel_tool_calls = fields.flag("parallel_tool_calls")
-    names = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")
-    chat.sampling = Sampling(**{name: fields.number(name) for name in names}, seed=fields.integer("seed"))
+    for name in SAMPLING:
+        setattr(chat.sampling, name, fields.number(name))
+    chat.sampling.seed = fields.integer("seed")
     chat.max_tokens = fields.integer("max_output_tokens")
     chat.top_logprobs = fields.integer("top_logprobs")
     include = fields.texts("include")
@@ -220,7 +221,9 @@ def text_type(role: str) -> str:
 
 def _text(fields: Fields) -> Part:
     cache = read_cache(fields)
-    citations = [read_annotation(Fields(raw, fields.at("annotations")).left, DIALECT) for raw in fields.items("annotations")]
+    citations = [
+        read_annotation(Fields(raw, fields.at("annotations")).left, DIALECT) for raw in fields.items("annotations")
+    ]
     return Text(fields.text("text"), cache, citations=citations, extra=fields.left)
 
 

@@ -8,30 +8,7 @@ from typing import Any
 
 import orjson
 
-from providers.chat import (
-    AudioDelta,
-    Break,
-    Chat,
-    Cited,
-    Event,
-    Failed,
-    Finished,
-    Json,
-    Logprobs,
-    MediaAdded,
-    OpaqueAdded,
-    RefusalDelta,
-    Signed,
-    Started,
-    TextDelta,
-    Thinking,
-    ThinkingDelta,
-    ToolCall,
-    ToolDelta,
-    ToolStarted,
-    Used,
-    cut_short,
-)
+from providers.chat import Chat, Json, Thinking, ToolCall
 from providers.dialects.folding import Choice, fold
 from providers.dialects.ids import made
 from providers.dialects.openai_responses_items import (
@@ -51,6 +28,26 @@ from providers.dialects.openai_responses_items import (
 )
 from providers.dialects.openai_responses_read_reply import INCOMPLETE, PENDING
 from providers.dialects.openai_responses_read_request import DIALECT
+from providers.events import (
+    AudioDelta,
+    Break,
+    Cited,
+    Event,
+    Failed,
+    Finished,
+    Logprobs,
+    MediaAdded,
+    OpaqueAdded,
+    RefusalDelta,
+    Signed,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolDelta,
+    ToolStarted,
+    Used,
+    cut_short,
+)
 from providers.usage import Usage
 
 WORDS = {"length": "max_output_tokens", "context_window": "max_output_tokens"} | {
@@ -231,7 +228,9 @@ class StreamWriter:
         return self._opened("refusal", "message") + self._delta(event.text)
 
     def _thinking(self, event: ThinkingDelta) -> bytes:
-        return self._opened("summary_text" if event.summary else "reasoning_text", "reasoning") + self._delta(event.text)
+        return self._opened("summary_text" if event.summary else "reasoning_text", "reasoning") + self._delta(
+            event.text
+        )
 
     def _logprobs(self, event: Logprobs) -> bytes:
         opened = self._opened("output_text", "message")
@@ -277,20 +276,20 @@ class StreamWriter:
         if event.signature:
             call.signature, call.signed_by = event.signature, event.signed_by
             closed += self._whole(signature_item(call))
-        id = made("ctc_" if event.kind == "custom" else "fc_")
-        added = self._add(call_item(call, id, "in_progress"))
-        self.calls[event.index] = (self.index, call, id, [])
+        item_id = made("ctc_" if event.kind == "custom" else "fc_")
+        added = self._add(call_item(call, item_id, "in_progress"))
+        self.calls[event.index] = (self.index, call, item_id, [])
         return closed + added
 
     def _tool_delta(self, event: ToolDelta) -> bytes:
         held = self.calls.get(event.index)
         if held is None:
             return b""
-        index, call, id, pieces = held
+        index, call, item_id, pieces = held
         pieces.append(event.arguments)
         custom = call.kind == "custom"
         kind = "response.custom_tool_call_input.delta" if custom else "response.function_call_arguments.delta"
-        return self._event(kind, item_id=id, output_index=index, delta=event.arguments)
+        return self._event(kind, item_id=item_id, output_index=index, delta=event.arguments)
 
     def _opaque(self, event: OpaqueAdded) -> bytes:
         return self._whole(event.raw) if event.dialect == DIALECT else b""

@@ -80,7 +80,7 @@ def settings(chat: Chat, loss: Loss, names: ToolNames) -> Json:
         service_tier=tier if not loss.foreign or tier in TIERS else None,
         prompt_cache_key=chat.cache_key,
     )
-    if (tools := [wire for tool in chat.tools for wire in _tool(tool, loss, names)]):
+    if tools := [wire for tool in chat.tools for wire in _tool(tool, loss, names)]:
         doc["tools"] = tools
     if chat.tool_choice is not None:
         doc["tool_choice"] = _choice(chat, loss, names)
@@ -254,7 +254,9 @@ class _Items:
         wire = {"type": "input_image"} | present(detail=part.detail)
         if self.loss.foreign:
             wire.setdefault("detail", "auto")
-        place = {"file_id": part.source.value} if part.source.kind == "file" else {"image_url": write_source(part.source)}
+        place = (
+            {"file_id": part.source.value} if part.source.kind == "file" else {"image_url": write_source(part.source)}
+        )
         self._no_store(part.source)
         return wire | place | self.loss.own("messages.content", part.extra)
 
@@ -313,7 +315,8 @@ def reasoning_item(part: Thinking, foreign: bool = False) -> Json:
         item["content"] = [{"type": "reasoning_text", "text": text} for text in part.texts]
     if foreign:
         digest = hashlib.sha256(part.signature.encode()).hexdigest()[:32]
-        item["id"] = part.form or f"rs_{digest}"
+        told = str(part.extra.get("id") or part.form)
+        item["id"] = told if told.startswith("rs_") else f"rs_{digest}"
         item["summary"] += item.pop("content", [])  # clients of other dialects do not tell one from the other
         for piece in item["summary"]:
             piece["type"] = "summary_text"
@@ -353,8 +356,9 @@ def _function(tool: FunctionTool, loss: Loss) -> Json:
 
 def _grammar(form: Json | None, loss: Loss) -> Json | None:
     """Chat completions nest a grammar one level deeper."""
-    if loss.foreign and form and isinstance(form.get("grammar"), dict):
-        return {"type": "grammar"} | form["grammar"]
+    grammar = form.get("grammar") if form else None
+    if loss.foreign and isinstance(grammar, dict):
+        return {"type": "grammar"} | grammar
     return form
 
 
@@ -384,7 +388,7 @@ def _choice(chat: Chat, loss: Loss, names: ToolNames) -> Any:
     extra = dict(loss.own("tool_choice", choice.extra))
     if choice.mode in ("auto", "none", "required"):
         return choice.mode
-    tools = [{"type": kind, "name": names.wire(name)} if name else {"type": kind} for kind, name in choice.names]
+    tools = [{"type": kind, "name": names.chosen(name)} if name else {"type": kind} for kind, name in choice.names]
     if choice.mode == "allowed":
         return {"type": "allowed_tools", "mode": choice.allowed_mode, "tools": extra.pop("tools", tools)} | extra
     kind = choice.names[0][0]

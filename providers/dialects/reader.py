@@ -7,17 +7,9 @@ from typing import Any, Protocol, get_args
 
 import orjson
 
-from providers.chat import (
-    Citation,
-    Cited,
-    Event,
-    Failed,
-    Logprobs,
-    ToolDelta,
-    ToolStarted,
-    cut_short,
-)
+from providers.chat import Citation
 from providers.dialects.tool_names import InputText, ToolNames
+from providers.events import Cited, Event, Failed, Logprobs, ToolDelta, ToolStarted, cut_short
 
 #: What reading a member of the wrong type raises. An upstream's garbage must never be an exception of ours.
 GARBAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
@@ -110,4 +102,3 @@ def parsed(data: Any) -> dict[str, Any]:
     if not isinstance(doc, dict):
         raise ValueError("not an object")
     return doc
-

@@ -19,7 +19,7 @@ def with_ids(messages: list[Message]) -> list[Message]:
 class _Ids:
     def __init__(self) -> None:
         self.made = 0
-        self.names: dict[str, str] = {}
+        self.called: dict[str, ToolCall] = {}
         self.open: dict[str, deque[str]] = defaultdict(deque)
 
     def run(self, messages: list[Message]) -> list[Message]:
@@ -34,7 +34,7 @@ class _Ids:
         if not call.id:
             self.made += 1
             call = replace(call, id=f"call_{self.made}")
-        self.names[call.id] = call.name
+        self.called[call.id] = call
         self.open[call.name].append(call.id)
         return call
 
@@ -44,6 +44,7 @@ class _Ids:
             return replace(result, call_id=waiting.popleft())
         if result.call_id in waiting:
             waiting.remove(result.call_id)
-        if not result.name and result.call_id in self.names:
-            return replace(result, name=self.names[result.call_id])
-        return result
+        call = self.called.get(result.call_id)
+        if result.name or call is None:
+            return result
+        return replace(result, name=call.name, namespace=call.namespace)

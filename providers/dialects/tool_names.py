@@ -78,6 +78,11 @@ class ToolNames:
     def wire(self, name: str, namespace: str = "") -> str:
         return self._wire.get((namespace, name), name)
 
+    def chosen(self, name: str) -> str:
+        """The upstream's name of a tool that is named without its namespace."""
+        spaced = (wire for (_, own), wire in self._wire.items() if own == name)
+        return self._wire.get(("", name)) or next(spaced, name)
+
     def back(self, wire: str) -> tuple[str, str, str]:
         """Of an unknown name: a function without a namespace."""
         return self._back.get(wire, ("function", "", wire))
@@ -145,7 +150,10 @@ class InputText:
 
     def _take(self) -> str:
         """Decode up to the closing quote, holding back an escape or surrogate pair that is not whole."""
-        whole = re.match(r'(?:[^"\\]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*', self._held)
+        whole = re.match(
+            r'(?:[^"\\]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[0-9a-fA-F]{4}|\\u(?![dD][89abAB])[0-9a-fA-F]{4}|\\[^u])*',
+            self._held,
+        )
         text = whole.group(0) if whole else ""
         self._held = self._held[len(text) :]
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from providers.chat import Chat, File, Message, Part, Refusal, Text, ToolCall, ToolResult
+from providers.chat import Chat, File, Message, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from providers.dialects.tool_ids import with_ids
 
 SYSTEM = ("system", "developer")
@@ -25,9 +25,27 @@ def merged_calls(messages: list[Message]) -> list[Message]:
     return found
 
 
+def merged_thoughts(message: Message) -> Message:
+    """A signature that stands apart joins the thinking before it."""
+    found: list[Part] = []
+    for part in message.parts:
+        last = found[-1] if found else None
+        if isinstance(part, Thinking) and isinstance(last, Thinking) and _belongs(last, part):
+            extra = last.extra | part.extra
+            found[-1] = replace(last, signature=part.signature, form=part.form or last.form, extra=extra)
+        else:
+            found.append(part)
+    return replace(message, parts=found)
+
+
+def _belongs(first: Thinking, second: Thinking) -> bool:
+    told = bool(second.texts or second.summaries)
+    return first.signed_by == second.signed_by and not first.signature and not told and bool(second.signature)
+
+
 def prepared(chat: Chat, dialect: str) -> list[Message]:
     """The messages of ``chat`` as ``dialect`` wants them; its own are left as they came."""
-    return chat.messages if chat.dialect == dialect else merged_calls(with_ids(chat.messages))
+    return chat.messages if chat.dialect == dialect else merged_calls([*map(merged_thoughts, with_ids(chat.messages))])
 
 
 def leading_system(messages: list[Message]) -> tuple[list[Part], list[Message]]:
