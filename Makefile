@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The first Python that will do; say PYTHON=... for another.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$python; break; }; done)
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 IMAGE ?= llm-gateway
 
 .DEFAULT_GOAL := help
@@ -20,8 +20,8 @@ run: $(VENV)/.runtime ## Set up and serve on 127.0.0.1:8080 (ANONYMOUS=1: withou
 
 install: $(VENV)/.development ## Make .venv with everything that tests need
 
-test: install lint ## Check style and types, run all tests that need no outside server
-	$(BIN)/python -m pytest
+test: install lint ## Check style and types, run all tests that need no outside server (ARGS="-k drain")
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: install ## Check style and types
 	$(BIN)/ruff check .

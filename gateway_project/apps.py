@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.management import call_command
 from django.db.models.signals import post_migrate
 
@@ -14,7 +14,8 @@ class GatewayConfig(AppConfig):
         from gateway_project import checks
 
         checks.connect()
-        post_migrate.connect(make_cache_table, self)
+        # Once per migrate; it is announced only for apps that have models.
+        post_migrate.connect(make_cache_table, apps.get_app_config("tenants"))
 
 
 def make_cache_table(using: str, **_: Any) -> None:

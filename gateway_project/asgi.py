@@ -17,18 +17,18 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
 
-from django.conf import settings  # noqa: E402  only after Django is set up
+from django.conf import settings
 
-from gateway_project import __version__  # noqa: E402
-from providers.upkeep import keep_fresh  # noqa: E402
-from providers.upstream import Connections  # noqa: E402
-from routing import urls  # noqa: E402
-from routing.gateway import Gateway, Options  # noqa: E402
-from routing.load import Poller  # noqa: E402
-from routing.log import Log  # noqa: E402
-from routing.table import Table  # noqa: E402
-from tenants.drain import Drain  # noqa: E402
-from tenants.stored import DatabaseStore  # noqa: E402
+from gateway_project import __version__
+from providers.upkeep import keep_fresh
+from providers.upstream import Connections
+from routing import urls
+from routing.gateway import Gateway, Options
+from routing.load import Poller
+from routing.log import Log
+from routing.table import Table
+from tenants.drain import Drain
+from tenants.stored import DatabaseStore
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,9 @@ class Plane:
     """The data plane of this process: the gateway and the threads that feed and drain it."""
 
     def __init__(self) -> None:
-        connections = Connections(settings.GATEWAY_UPSTREAM_TRANSPORT, tuple(settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES))
+        connections = Connections(
+            settings.GATEWAY_UPSTREAM_TRANSPORT, tuple(settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES)
+        )
         self.log = Log(settings.GATEWAY_LOG_LEVEL)
         self.gateway = Gateway(connections, objects=DatabaseStore(), log=self.log, options=options())
         self.poller = Poller(self.install)
@@ -113,10 +115,11 @@ class Application:
 
     async def http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         path = scope["path"]
-        if path in urls.HOT or urls.DATA_PLANE.match(path):
+        view = urls.HOT.get(path) or (self.data_plane if urls.DATA_PLANE.match(path) else None)
+        if view is not None:
             assert self.plane is not None
             scope["gateway"] = self.plane.gateway
-            await self.data_plane(scope, receive, send)
+            await view(scope, receive, send)
         else:
             await django_application(scope, receive, send)
 

@@ -36,13 +36,23 @@ def vendors(**_: Any) -> list[CheckMessage]:
     named = settings.GATEWAY_DEFAULT_VENDOR
     if not named or named in {vendor.kind for vendor in settings.GATEWAY_VENDORS}:
         return []
-    return [Warning(f"{DEFAULT} names {named}, and the environment holds neither key nor address for it.", id="gateway.W002")]
+    return [
+        Warning(
+            f"{DEFAULT} names {named}, and the environment holds neither key nor address for it.", id="gateway.W002"
+        )
+    ]
 
 
 def server(**_: Any) -> list[CheckMessage]:
     if settings.GATEWAY_SERVER != "daphne":
         return []
-    return [Warning(DAPHNE, hint="Fine for development and behind a proxy that bounds both. Else use uvicorn.", id="gateway.W003")]
+    return [
+        Warning(
+            DAPHNE,
+            hint="Fine for development and behind a proxy that bounds both. Else use uvicorn.",
+            id="gateway.W003",
+        )
+    ]
 
 
 def directory(**_: Any) -> list[CheckMessage]:
@@ -50,7 +60,11 @@ def directory(**_: Any) -> list[CheckMessage]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & 0o077:
         return []
-    return [Warning(f"Others on this machine may look into {path} (mode {mode:o}).", hint=f"chmod 700 {path}", id="gateway.W004")]
+    return [
+        Warning(
+            f"Others on this machine may look into {path} (mode {mode:o}).", hint=f"chmod 700 {path}", id="gateway.W004"
+        )
+    ]
 
 
 def address(**_: Any) -> list[CheckMessage]:

@@ -12,8 +12,10 @@ from typing import Any
 
 from daphne.server import Server
 from django.conf import settings
-from twisted.internet import defer, reactor
+from twisted.internet import defer
+from twisted.internet import reactor as twisted_reactor
 
+reactor: Any = twisted_reactor  # a module to type checkers, an object in truth
 POLL_SECONDS = 0.05
 
 
@@ -21,7 +23,7 @@ class DrainingServer(Server):  # type: ignore[misc]
     def __init__(self, application: Any, bound: socket.socket) -> None:
         # Its endpoint strings cannot adopt an IPv6 socket; the reactor can, once it runs.
         super().__init__(application, ["adopted"], signal_handlers=False, server_name="", verbosity=0)
-        self.endpoints = []
+        self.endpoints: list[str] = []
         self.bound = bound
         self.port: Any = None
         self.signals = 0

@@ -16,7 +16,7 @@ ENGINES = {
 }
 SQLITE = ENGINES["django.db.backends.sqlite3"]
 #: Write-ahead log: readers never wait for the writer. NORMAL loses nothing when a process dies, only on power loss.
-PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000; PRAGMA mmap_size=134217728"
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8000"
 BUSY_SECONDS = 20
 FILE_NAME = "gateway.sqlite3"
 
@@ -29,7 +29,9 @@ def database(env: Environment, data: Path) -> dict[str, Any]:
         found: dict[str, Any] = dict(dj_database_url.parse(text))
     except (dj_database_url.ParseError, dj_database_url.UnknownSchemeError, ValueError):
         # The URL may hold a password: it is not repeated.
-        raise Refused("DATABASE_URL: not a URL such as postgres://user:password@host:5432/name or sqlite:////path/file.") from None
+        raise Refused(
+            "DATABASE_URL: not a URL such as postgres://user:password@host:5432/name or sqlite:////path/file."
+        ) from None
     if found["ENGINE"] not in ENGINES:
         raise Refused("DATABASE_URL: only postgres:// and sqlite:// are supported.")
     if ENGINES[found["ENGINE"]] == SQLITE:

@@ -26,13 +26,12 @@ class ContentSecurityPolicy:
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
+        self.waits = iscoroutinefunction(get_response)
+        if self.waits:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if iscoroutinefunction(self):
-            return self._wait(request)
-        return _with_policy(self.get_response(request))
+        return self._wait(request) if self.waits else _with_policy(self.get_response(request))
 
     async def _wait(self, request: HttpRequest) -> HttpResponseBase:
         return _with_policy(await self.get_response(request))
@@ -51,13 +50,12 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
 
     def __init__(self, get_response: Next) -> None:
         super().__init__(get_response)
-        if iscoroutinefunction(get_response):
+        self.waits = iscoroutinefunction(get_response)
+        if self.waits:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if not iscoroutinefunction(self):
-            return super().__call__(request)
-        return self._wait(request)
+        return self._wait(request) if self.waits else super().__call__(request)
 
     async def _wait(self, request: HttpRequest) -> Any:
         found = super().__call__(request)  # a file, or what comes of the next in line

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, never bound to here
+EVERYWHERE = ("0.0.0.0", "::", "")
 HSTS_SECONDS = 30 * 24 * 3600
 
 #: Deploy checks that ask for TLS, where the operator has not said that there is any.

@@ -27,7 +27,9 @@ BACKLOG = 2048
 
 def listener(host: str, port: int) -> socket.socket:
     """A bound socket. Raises OSError with a text that says why not."""
-    family, kind, protocol, _, where = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, kind, protocol, _, where = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     bound = socket.socket(family, kind, protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,16 +84,15 @@ class Server(uvicorn.Server):
 
     def drain(self, delay: float) -> None:
         """Say on /ready that this server ends, and close its listener after ``delay``. Harmless twice."""
-        if self.closes_at:
-            return
-        from gateway_project import asgi
-
-        asgi.begin_drain()
-        self.closes_at = time.monotonic() + delay
+        self.closes_at = self.closes_at or time.monotonic() + delay
 
     async def on_tick(self, counter: int) -> bool:
-        if self.closes_at and time.monotonic() >= self.closes_at:
-            self.should_exit = True
+        """Ten times a second. Here and not in the signal's handler, which may come while the application is imported."""
+        if self.closes_at:
+            from gateway_project import asgi
+
+            asgi.begin_drain()
+            self.should_exit = self.should_exit or time.monotonic() >= self.closes_at
         return await super().on_tick(counter)
 
     def cut(self) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from gateway_project.database import SQLITE, database
-from gateway_project.environment import Environment, Refused, load_env_file, networks, size, split, url
+from gateway_project.environment import Environment, Network, Refused, load_env_file, networks, size, split, url
 from gateway_project.keyring import data_directory, encryption_keys, keyring, peppers
 from gateway_project.logs import LEVELS, logging_config
 from gateway_project.public import Address
@@ -24,7 +24,7 @@ GATEWAY_DATA_DIR = data_directory(env, BASE_DIR)
 DATABASES = {"default": database(env, GATEWAY_DATA_DIR)}
 _secrets = keyring(env, GATEWAY_DATA_DIR, generate=DATABASES["default"]["ENGINE"] == SQLITE)
 SECRET_KEY = _secrets["SECRET_KEY"]
-SECRET_KEY_FALLBACKS = env.read("SECRET_KEY_FALLBACKS", split, [])
+SECRET_KEY_FALLBACKS: list[str] = env.read("SECRET_KEY_FALLBACKS", split, [])
 GATEWAY_ENCRYPTION_KEYS = encryption_keys(_secrets["GATEWAY_ENCRYPTION_KEYS"])
 GATEWAY_KEY_PEPPERS = peppers(_secrets["GATEWAY_KEY_PEPPERS"])
 
@@ -35,18 +35,20 @@ GATEWAY_ADDRESS = Address(
 )
 GATEWAY_PUBLIC_URL = GATEWAY_ADDRESS.public_url
 GATEWAY_SERVER = "daphne" if "runserver" in sys.argv[:2] else "uvicorn"  # "serve" overrides it
-GATEWAY_TRUSTED_PROXIES = env.read("GATEWAY_TRUSTED_PROXIES", networks, [])
+GATEWAY_TRUSTED_PROXIES: list[Network] = env.read("GATEWAY_TRUSTED_PROXIES", networks, [])
 GATEWAY_ALLOW_ANONYMOUS = env.flag("GATEWAY_ALLOW_ANONYMOUS")
 GATEWAY_METRICS_TOKEN = env.text("GATEWAY_METRICS_TOKEN")
-GATEWAY_METRICS_ALLOW = env.read("GATEWAY_METRICS_ALLOW", networks, [])
+GATEWAY_METRICS_ALLOW: list[Network] = env.read("GATEWAY_METRICS_ALLOW", networks, [])
 GATEWAY_MAX_BODY_BYTES = env.read("GATEWAY_MAX_BODY_BYTES", size, 64 * 2**20)
 GATEWAY_MAX_HELD_BYTES = env.read("GATEWAY_MAX_HELD_BYTES", size, 2**30)
 GATEWAY_READ_TIMEOUT = env.seconds("SERVER_READ_TIMEOUT", default=60)
 GATEWAY_SEND_TIMEOUT = env.seconds("GATEWAY_SEND_TIMEOUT", "SERVER_WRITE_TIMEOUT", default=60)
 GATEWAY_DRAIN_DELAY = env.seconds("GATEWAY_DRAIN_DELAY", default=3, least=0)
 GATEWAY_DRAIN_TIMEOUT = env.seconds("GATEWAY_DRAIN_TIMEOUT", default=30, least=0)
-GATEWAY_UPSTREAM_TRANSPORT = env.choice("GATEWAY_UPSTREAM_TRANSPORT", {"aiohttp": "aiohttp", "httpx": "httpx"}, "aiohttp")
-GATEWAY_ALLOWED_UPSTREAM_ADDRESSES = env.read("GATEWAY_ALLOWED_UPSTREAM_ADDRESSES", networks, [])
+GATEWAY_UPSTREAM_TRANSPORT = env.choice(
+    "GATEWAY_UPSTREAM_TRANSPORT", {"aiohttp": "aiohttp", "httpx": "httpx"}, "aiohttp"
+)
+GATEWAY_ALLOWED_UPSTREAM_ADDRESSES: list[Network] = env.read("GATEWAY_ALLOWED_UPSTREAM_ADDRESSES", networks, [])
 GATEWAY_LOG_LEVEL = env.choice("LLM_GATEWAY_LOG_LEVEL", LEVELS, "info")
 GATEWAY_VENDORS = vendors(env)
 GATEWAY_DEFAULT_VENDOR = default_vendor(env, GATEWAY_VENDORS)
@@ -122,7 +124,12 @@ UNFOLD = THEME | {"LOGIN": {"form": "gateway_project.throttle.LoginForm"}}
 AUTHENTICATION_BACKENDS = ["gateway_project.throttle.ThrottledBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
 ]
 LOGIN_URL = "admin:login"
 SESSION_COOKIE_NAME = "gateway_session"  # on localhost, cookies of all ports are one jar

@@ -13,7 +13,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest
@@ -29,19 +29,15 @@ TRIES_PER_NAME = 30  # higher: a stranger must not lock the operator out by ten 
 class ThrottledBackend(ModelBackend):
     """Django's own users and passwords, a few tries at a time. All that authenticates by password passes here."""
 
-    def authenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> AbstractBaseUser | None:
-        taken = claim(request, username or "")
-        user = super().authenticate(request, username, password, **kwargs)
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:  # type: ignore[override]
+        taken = claim(request, str(credentials.get("username") or ""))
+        user = super().authenticate(request, **credentials)
         if user is not None:
             caches["shared"].delete_many(taken)
         return user
 
-    async def aauthenticate(
-        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
-    ) -> AbstractBaseUser | None:
-        return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
+    async def aauthenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:  # type: ignore[override]
+        return await sync_to_async(self.authenticate)(request, **credentials)
 
 
 class LoginForm(AuthenticationForm):  # type: ignore[misc]
@@ -49,14 +45,16 @@ class LoginForm(AuthenticationForm):  # type: ignore[misc]
 
     def get_invalid_login_error(self) -> ValidationError:
         if getattr(self.request, "throttled", False):
-            return ValidationError(f"Too many failed tries. Wait {SECONDS // 60} minutes, then try again.", code="throttled")
+            return ValidationError(
+                f"Too many failed tries. Wait {SECONDS // 60} minutes, then try again.", code="throttled"
+            )
         error: ValidationError = super().get_invalid_login_error()
         return error
 
 
 def claim(request: HttpRequest | None, username: str) -> list[str]:
     """Take the slots of one try. Raises PermissionDenied, after which no other backend is asked, if none is left."""
-    taken = []
+    taken: list[str] = []
     for who, count in ((f"address:{client_network(request)}", TRIES_PER_ADDRESS), (f"name:{username}", TRIES_PER_NAME)):
         slot = _take(who, count)
         if slot is None:
@@ -79,7 +77,11 @@ def client_network(request: HttpRequest | None) -> str:
     if request is None:
         return ""
     forwarded = request.headers.get("x-forwarded-for", "").encode("latin-1", "replace")
-    text = client_ip(request.META.get("REMOTE_ADDR") or "", [(b"x-forwarded-for", forwarded)], tuple(settings.GATEWAY_TRUSTED_PROXIES))
+    text = client_ip(
+        request.META.get("REMOTE_ADDR") or "",
+        [(b"x-forwarded-for", forwarded)],
+        tuple(settings.GATEWAY_TRUSTED_PROXIES),
+    )
     try:
         address = ip_address(text)
     except ValueError:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MOST_PAUSE = 30.0  # seconds before a worker that dies again and again is started once more
 STEADY_SECONDS = 30.0  # a worker that lived as long as this did not die of its start
-HOPELESS = 5  # deaths before any worker was steady: none ever will be
+HOPELESS = 5  # deaths in a row while no worker is steady
 GRACE_SECONDS = 15.0  # beyond the drain, for writing what waits to be written
 PARENTS_WORD = signal.SIGUSR1
 SPAWN = multiprocessing.get_context("spawn")
@@ -68,12 +68,13 @@ class Workers:
         self.started: dict[SpawnProcess, float] = {}
         self.count = count
         self.pause = 0.0
-        self.deaths = 0
+        self.early_deaths = 0
+        self.hopeless = False
         self.signals = 0
         self.told = 0
 
     def run(self) -> None:
-        """Keep ``count`` workers alive until a signal comes, then wait until they have drained."""
+        """Keep ``count`` workers alive until a signal comes or none can be started, then wait until they have drained."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._signalled)
         while not self.signals:
@@ -111,12 +112,15 @@ class Workers:
             self._rest(lived)
 
     def _rest(self, lived: float) -> None:
-        self.deaths += 1
-        if self.deaths >= HOPELESS and lived < STEADY_SECONDS and time.monotonic() - self.began < STEADY_SECONDS:
-            raise SystemExit("No worker starts.")
-        self.pause = 0.0 if lived > STEADY_SECONDS else min(MOST_PAUSE, self.pause * 2 or 0.1)
-        end = time.monotonic() + self.pause
-        while not self.signals and time.monotonic() < end:
+        """Pause before the next start; or give up, if workers die of their very start."""
+        now = time.monotonic()
+        steady = lived >= STEADY_SECONDS or any(now - started >= STEADY_SECONDS for started in self.started.values())
+        self.early_deaths = 0 if steady else self.early_deaths + 1
+        self.pause = 0.0 if steady else min(MOST_PAUSE, self.pause * 2 or 0.1)
+        if self.early_deaths >= HOPELESS:
+            self.hopeless = True
+            self.signals += 1
+        while not self.signals and time.monotonic() < now + self.pause:
             time.sleep(0.05)
 
     def _drain(self) -> None:
@@ -148,7 +152,7 @@ def forget_metrics(pid: int | None) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     if METRICS in os.environ:
-        mark_process_dead(pid)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _alive(pid: str) -> bool:
@@ -163,7 +167,10 @@ def _alive(pid: str) -> bool:
 
 def run(bound: socket.socket, count: int) -> None:
     directory = metrics_directory(settings.GATEWAY_DATA_DIR)
+    workers = Workers(bound, count)
     try:
-        Workers(bound, count).run()
+        workers.run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    if workers.hopeless:
+        raise SystemExit("No worker can be started; what each said stands above.")

@@ -22,9 +22,10 @@ from django.utils import timezone
 from providers import models
 from providers.demo import DemoTransport
 from providers.errors import UpstreamError
+from providers.light import Header
 from providers.load import upstream_of
 from providers.presets import PRESETS
-from providers.upstream import Connections, Header, Upstream
+from providers.upstream import Connections, Upstream
 from providers.validators import allowed_addresses
 
 SECONDS = 30

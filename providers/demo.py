@@ -65,7 +65,9 @@ class DemoTransport(httpx.AsyncBaseTransport):
 
 
 def _json(body: dict[str, Any], status: int = 200) -> httpx.Response:
-    return httpx.Response(status, headers={"content-type": "application/json"}, stream=httpx.ByteStream(orjson.dumps(body)))
+    return httpx.Response(
+        status, headers={"content-type": "application/json"}, stream=httpx.ByteStream(orjson.dumps(body))
+    )
 
 
 def _error(message: str, status: int = 400) -> httpx.Response:
@@ -80,7 +82,11 @@ def _chat(doc: dict[str, Any]) -> httpx.Response:
     call = _tool_call(doc)
     words, finish = ([], "tool_calls") if call else _answer(doc)
     written = tokens(call["function"]["arguments"]) if call else words
-    usage = {"prompt_tokens": len(prompt), "completion_tokens": len(written), "total_tokens": len(prompt) + len(written)}
+    usage = {
+        "prompt_tokens": len(prompt),
+        "completion_tokens": len(written),
+        "total_tokens": len(prompt) + len(written),
+    }
     head = {"id": f"chatcmpl-demo-{time.time_ns():x}", "created": int(time.time()), "model": doc["model"]}
     if not doc.get("stream"):
         message: dict[str, Any] = {"role": "assistant", "content": None if call else "".join(words)}
@@ -133,14 +139,18 @@ def _example(schema: dict[str, Any], said: str) -> Any:
     return {"array": [], "integer": 1, "number": 1.0, "boolean": True, "null": None}.get(kind, said)
 
 
-def _chunks(head: dict[str, Any], words: list[str], call: dict[str, Any] | None, finish: str, usage: dict[str, int] | None) -> Iterator[bytes]:
+def _chunks(
+    head: dict[str, Any], words: list[str], call: dict[str, Any] | None, finish: str, usage: dict[str, int] | None
+) -> Iterator[bytes]:
     def chunk(delta: dict[str, Any], reason: str | None = None) -> bytes:
         return _line({**head, "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]})
 
     yield chunk({"role": "assistant", "content": None if call else ""})
     if call:
         arguments = call["function"]["arguments"]
-        yield chunk({"tool_calls": [{"index": 0, **call, "function": {"name": call["function"]["name"], "arguments": ""}}]})
+        yield chunk(
+            {"tool_calls": [{"index": 0, **call, "function": {"name": call["function"]["name"], "arguments": ""}}]}
+        )
         for piece in tokens(arguments):
             yield chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
     for word in words:
@@ -165,9 +175,18 @@ def _embeddings(doc: dict[str, Any]) -> dict[str, Any]:
         pieces = [str(number) for number in text] if isinstance(text, list) else tokens(text)
         count += len(pieces)
         vector = _vector(pieces, size)
-        value: Any = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode() if doc.get("encoding_format") == "base64" else vector
+        value: Any = (
+            base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
+            if doc.get("encoding_format") == "base64"
+            else vector
+        )
         data.append({"object": "embedding", "index": n, "embedding": value})
-    return {"object": "list", "data": data, "model": doc["model"], "usage": {"prompt_tokens": count, "total_tokens": count}}
+    return {
+        "object": "list",
+        "data": data,
+        "model": doc["model"],
+        "usage": {"prompt_tokens": count, "total_tokens": count},
+    }
 
 
 def _vector(pieces: list[str], size: int) -> list[float]:

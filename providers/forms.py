@@ -8,7 +8,7 @@ from django import forms
 from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
-from providers.models import Credential, Provider
+from providers.models import Credential
 from providers.presets import ALL_APIS
 
 
@@ -67,8 +67,6 @@ class HeadersField(forms.Field):
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
-        model = Provider
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
         field_classes = {"apis": ApisField, "extra_headers": HeadersField}
         widgets = {"apis": UnfoldAdminCheckboxSelectMultipleWidget, "extra_headers": HeadersWidget}
 

@@ -1,22 +1,20 @@
 """Edit one value of a JSON object in place: no byte outside it changes.
 
-Everything but ``parse`` works on the text of an object that ``parse`` accepts; on other text the result is as wrong
-as the text. No function changes its argument. A body is copied once, by the splice itself, wherever the key is
-written plainly; only keys spelled with escapes, removals and containers as old values need the exact scanner, which
-takes about 0.2 µs for each string or bracket.
+Everything but ``parse`` takes what ``parse`` accepts. A body is copied once, by the splice; only escaped keys, removals
+and old values that are containers need the exact scanner, about 0.2 µs for each string or bracket.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-_LARGE = 1 << 16
-_WINDOW = 1 << 18
+_LARGE, _WINDOW, _REMEMBERED, _LONG_KEY = 1 << 16, 1 << 18, 1000, 64
 _PLAIN = re.compile(r"[A-Za-z_]+")
 # The letters of a plain name stand between 0x40 and 0x7F: without one of these escapes it has one spelling only.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
@@ -24,8 +22,10 @@ _BACKSLASHES = re.compile(rb"\\*")
 _MEMBER = re.compile(rb'[ \t\r\n]*("[^"]*")[ \t\r\n]*:[ \t\r\n]*')
 _TOKEN = re.compile(rb'"[^"]*"|([{\[])|([}\]])')
 _SCALAR = re.compile(rb"[^ \t\r\n,}\]]+")
+# A value without brackets and escapes; others match as nothing.
+_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[^ \t\r\n,{}\[\]"]+)?')
 _NEXT = re.compile(rb"[ \t\r\n]*([,}])")
-_DOTTED_AND_DOTLESS_I = {0x130: "i", 0x131: "i"}
+_BACKSLASH = ord("\\")
 Names = tuple[str, ...] | frozenset[str]
 _TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
 
@@ -35,7 +35,6 @@ class JSONBodyError(ValueError):
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
         self.field = field
 
 
@@ -49,7 +48,7 @@ class Member(NamedTuple):
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """The object that ``body`` holds. Raises JSONBodyError."""
+    """The object that ``body`` holds; whole numbers beyond 64 bits come as floats. Raises JSONBodyError."""
     try:
         doc = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -68,15 +67,14 @@ def _problem(body: bytes, error: orjson.JSONDecodeError) -> str:
     try:
         body.decode()
     except UnicodeDecodeError as wrong:
-        line = body.count(b"\n", 0, wrong.start) + 1
-        column = wrong.start - body.rfind(b"\n", 0, wrong.start)
-        return f"The body is not UTF-8: wrong byte at line {line}, byte {column}."
+        line, byte = body.count(b"\n", 0, wrong.start) + 1, wrong.start - body.rfind(b"\n", 0, wrong.start)
+        return f"The body is not UTF-8 at line {line}, byte {byte}."
     return f"The body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
 
 
 def folded(name: str) -> str:
     """``name`` as the most tolerant parser compares it: long s is s, the Kelvin sign is k, every i is i."""
-    return name.casefold() if name.isascii() else name.translate(_DOTTED_AND_DOTLESS_I).casefold()
+    return name.casefold() if name.isascii() else name.translate({0x130: "i", 0x131: "i"}).casefold()
 
 
 def check_unique(body: bytes, doc: Mapping[str, Any], names: Names) -> None:
@@ -85,47 +83,68 @@ def check_unique(body: bytes, doc: Mapping[str, Any], names: Names) -> None:
     ``doc`` is what ``parse`` made of ``body``; ``names`` are ASCII letters and underscores. Raises JSONBodyError for a
     top-level key that stands twice, however it is spelled, and for one that differs from a name in case alone.
     """
-    table, pattern = _guard(names)
-    for key in doc:
-        name = table.get(folded(key), key)
-        if name != key:
-            raise JSONBodyError(f"The body has a field that differs from {name!r} in case alone.", name)
+    guard = _guard(names)
+    if not guard.harmless.issuperset(doc):
+        guard.check_case(doc)
+    # The parser keeps one of two equal keys, so only the text tells. Most names stand in it once, at any depth.
     if b"\\" in body and _ESCAPED_LETTER.search(body):
         _refuse_repeated(names, (member.key for member in spans(body)))
-        return
-    # The parser keeps one of two equal keys, so only the text tells. Most names stand in it once, at any depth.
-    seen = set()
-    for match in pattern.finditer(body):
-        if match[1] in seen:
-            _refuse_repeated(names, (found[1].decode() for found in _outermost(body, pattern)))
-            return
-        seen.add(match[1])
+    elif guard.repeats(body):
+        _refuse_repeated(names, (match[1].decode() for match in _outermost(body, guard.pattern)))
 
 
 def _refuse_repeated(names: Names, keys: Iterable[str]) -> None:
-    seen = set()
-    for key in keys:
-        if key in seen and key in names:
+    for key, count in Counter(keys).items():
+        if count > 1 and key in names:
             raise JSONBodyError(f"The field {key!r} stands twice in the body.", key)
-        seen.add(key)
+
+
+class _Guard:
+    """What ``check_unique`` needs of one set of names. ``harmless`` remembers keys that were compared before."""
+
+    __slots__ = ("_names", "harmless", "pattern")
+
+    def __init__(self, names: Names) -> None:
+        if wrong := [name for name in names if not _PLAIN.fullmatch(name)]:
+            raise ValueError(f"names must be letters and underscores: {wrong}")
+        self._names = {folded(name): name for name in names}
+        self.harmless = set(names)
+        self.pattern = _key_pattern("|".join(sorted(names)))
+
+    def check_case(self, doc: Iterable[str]) -> None:
+        for key in doc:
+            name = self._names.get(folded(key), key)
+            if name != key:
+                raise JSONBodyError(f"The body has a field that differs from {name!r} in case alone.", name)
+            if len(self.harmless) < _REMEMBERED and len(key) <= _LONG_KEY:
+                self.harmless.add(key)
+
+    def repeats(self, body: bytes) -> bool:
+        if len(body) < _LARGE:
+            found = self.pattern.findall(body)
+            return len(found) != len(set(found))
+        seen = set()
+        for match in self.pattern.finditer(body):
+            if match[1] in seen:
+                return True
+            seen.add(match[1])
+        return False
+
+
+_guard = lru_cache(256)(_Guard)
 
 
 @lru_cache(256)
-def _guard(names: Names) -> tuple[dict[str, str], re.Pattern[bytes]]:
-    if wrong := [name for name in names if not _PLAIN.fullmatch(name)]:
-        raise ValueError(f"names must be letters and underscores: {wrong}")
-    return {folded(name): name for name in names}, _key_pattern("|".join(sorted(names)), rb"")
-
-
-def _key_pattern(names: str, value: bytes) -> re.Pattern[bytes]:
+def _key_pattern(names: str) -> re.Pattern[bytes]:
+    """Matches one of ``names``, written plainly as a key, and its colon."""
     # A quote after a backslash opens no key; looking behind after the quote lets the search skip to quotes.
-    return re.compile(rb'"(?<!\\")(' + names.encode() + rb')"[ \t\r\n]*:[ \t\r\n]*' + value)
+    return re.compile(rb'"(?<!\\")(' + names.encode() + rb')"[ \t\r\n]*:[ \t\r\n]*')
 
 
-@lru_cache(256)
-def _pattern(key: str) -> re.Pattern[bytes] | None:
-    """Matches ``key`` and, as group 2, a value without brackets or escapes; None if the key has several spellings."""
-    return _key_pattern(key, rb'("[^"\\]*"|[^ \t\r\n,{}\[\]"]+)?') if _PLAIN.fullmatch(key) else None
+@lru_cache(1024)
+def _quoted(key: str) -> bytes | None:
+    """``key`` as it stands in a text, None if it can be spelled in ways that this module does not look for."""
+    return b'"' + key.encode() + b'"' if _PLAIN.fullmatch(key) else None
 
 
 def spans(body: bytes) -> list[Member]:
@@ -134,11 +153,10 @@ def spans(body: bytes) -> list[Member]:
     at = blank.find(b"{") + 1
     members: list[Member] = []
     while match := _MEMBER.match(blank, at):
-        key_start, key_end = match.span(1)
         end = _value_end(blank, match.end())
-        members.append(Member(orjson.loads(body[key_start:key_end]), key_start, match.end(), end))
-        after = _NEXT.match(blank, end)
-        if after is None:
+        key = orjson.loads(body[match.start(1) : match.end(1)])
+        members.append(Member(key, match.start(1), match.end(), end))
+        if not (after := _NEXT.match(blank, end)):
             raise JSONBodyError("The body is not a JSON object.")
         at = after.end()
     return members
@@ -152,14 +170,13 @@ def _blanked(text: bytes) -> bytes:
 def _value_end(blank: bytes, start: int) -> int:
     if blank[start] == ord('"'):
         return blank.index(b'"', start + 1) + 1
-    if blank[start] not in b"{[":
-        scalar = _SCALAR.match(blank, start)
-        return scalar.end() if scalar else start
+    if blank[start] not in b"{[" and (scalar := _SCALAR.match(blank, start)):
+        return scalar.end()
     depth = 0
     for token in _TOKEN.finditer(blank, start):
         if token.lastindex == 1:
             depth += 1
-        elif token.lastindex == 2:  # noqa: PLR2004  a closing bracket
+        elif token.lastindex == 2:
             depth -= 1
             if not depth:
                 return token.end()
@@ -171,7 +188,7 @@ def _opened(body: bytes, start: int, end: int) -> int:
     total = quoted = 0
     while start < end:
         stop = min(start + _WINDOW, end)
-        if body[stop - 1] == ord("\\"):  # no window ends inside an escape
+        if body[stop - 1] == _BACKSLASH:  # no window ends inside an escape
             stop = min(_BACKSLASHES.match(body, stop).end() + 1, end)  # type: ignore[union-attr]
         pieces = _blanked(body[start:stop]).split(b'"')
         outside = b"".join(pieces[quoted::2])
@@ -185,37 +202,45 @@ def _is_outermost(body: bytes, start: int, end: int) -> bool:
     """Whether the member at ``body[start:end]`` is one of the whole object. Reads the shorter side of it."""
     if start < len(body) - end:
         return (body.count(b"{", 0, start) == 1 and body.find(b"[", 0, start) < 0) or _opened(body, 0, start) == 1
-    lone = body.find(b"{", end) < 0 and body.find(b"[", end) < 0 and body.count(b"}", end) == 1
-    return (lone and body.find(b"]", end) < 0) or _opened(body, end, len(body)) == -1
+    lone = (
+        body.find(b"{", end) < 0
+        and body.find(b"[", end) < 0
+        and body.find(b"]", end) < 0
+        and body.count(b"}", end) == 1
+    )
+    return lone or _opened(body, end, len(body)) == -1
 
 
-def _outermost(body: bytes, pattern: re.Pattern[bytes]) -> list[re.Match[bytes]]:
-    found = []
+def _outermost(body: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    """The matches that are keys of the whole object and not of one inside it."""
     depth = at = 0
     for match in pattern.finditer(body):
         depth += _opened(body, at, match.start())
         at = match.start()
         if depth == 1:
-            found.append(match)
-    return found
+            yield match
 
 
 def _values(body: bytes, key: str) -> list[tuple[int, int]]:
     """Where the values of the top-level ``key`` stand: one, none, or several where the key stands several times."""
-    pattern = _pattern(key)
-    if pattern is None or (b"\\" in body and _ESCAPED_LETTER.search(body)):
-        return [member[2:] for member in spans(body) if member.key == key]
-    match = pattern.search(body)
-    if match is None:
+    quoted = _quoted(key)
+    if quoted is None or (b"\\" in body and _ESCAPED_LETTER.search(body)):
+        return [(member.value_start, member.value_end) for member in spans(body) if member.key == key]
+    at = body.find(quoted)
+    if at < 0:
         return []
-    if pattern.search(body, match.end()):
-        matches = _outermost(body, pattern)
+    after = at + len(quoted)
+    if body.find(quoted, after) >= 0:
+        starts = [match.end() for match in _outermost(body, _key_pattern(key))]
     else:
-        matches = [match] if _is_outermost(body, match.start(), match.end()) else []
-    if all(match[2] for match in matches):
-        return [match.span(2) for match in matches]
+        match = _VALUE.match(body, after)
+        if match is None or body[at - 1] == _BACKSLASH or not _is_outermost(body, at, match.end()):
+            return []
+        if match[1]:
+            return [match.span(1)]
+        starts = [match.end()]
     blank = _blanked(body)
-    return [(match.end(1), _value_end(blank, match.end(1))) for match in matches]
+    return [(start, _value_end(blank, start)) for start in starts]
 
 
 def splice(body: bytes, start: int, end: int, value: bytes) -> bytes:
@@ -226,23 +251,16 @@ def splice(body: bytes, start: int, end: int, value: bytes) -> bytes:
     return b"".join((view[:start], value, view[end:]))
 
 
-def _spliced(body: bytes, edits: Sequence[tuple[int, int, bytes]]) -> bytes:
-    if len(edits) == 1:
-        return splice(body, *edits[0])
-    view, parts, at = memoryview(body), [], 0
-    for start, end, value in edits:
-        parts += [view[at:start], value]
-        at = end
-    return b"".join([*parts, view[at:]])
-
-
 def replace(body: bytes, key: str, value: bytes) -> bytes:
     """Put ``value``, JSON, in place of the top-level ``key``'s. Where the key stands twice both change, since parsers
     differ in which they take. Raises KeyError if it is absent."""
     found = _values(body, key)
     if not found:
         raise KeyError(key)
-    return _spliced(body, [(start, end, value) for start, end in found])
+    if len(found) == 1:
+        return splice(body, *found[0], value)
+    starts, ends = zip(*found, strict=True)
+    return value.join([memoryview(body)[at:to] for at, to in zip((0, *ends), (*starts, None), strict=True)])
 
 
 def replace_nested(body: bytes, path: Sequence[str], value: bytes) -> bytes:
@@ -251,11 +269,14 @@ def replace_nested(body: bytes, path: Sequence[str], value: bytes) -> bytes:
     Returns ``body`` itself if nothing stands there, so that it can be asked of every event of a stream.
     """
     found = _values(body, path[0])
+    if not found:
+        return body
+    start, end = found[-1]  # of equal keys the last, as most parsers do: an upstream has no reason to play with them
     if len(path) == 1:
-        return _spliced(body, [(start, end, value) for start, end in found]) if found else body
-    inside = [(start, end) for start, end in found if body[start] == ord("{")]
-    edits = [(start, end, replace_nested(body[start:end], path[1:], value)) for start, end in inside]
-    return _spliced(body, edits) if edits else body
+        return splice(body, start, end, value)
+    if body[start] != ord("{"):
+        return body
+    return splice(body, start, end, replace_nested(body[start:end], path[1:], value))
 
 
 def insert(body: bytes, key: str, value: bytes) -> bytes:

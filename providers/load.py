@@ -11,7 +11,12 @@ from providers.upstream import Credential, Header, Upstream
 
 log = logging.getLogger(__name__)
 
-AUTH_HEADERS = {"bearer": ("authorization", "Bearer {}"), "x-api-key": ("x-api-key", "{}"), "x-goog-api-key": ("x-goog-api-key", "{}"), "api-key": ("api-key", "{}")}
+AUTH_HEADERS = {
+    "bearer": ("authorization", "Bearer {}"),
+    "x-api-key": ("x-api-key", "{}"),
+    "x-goog-api-key": ("x-goog-api-key", "{}"),
+    "api-key": ("api-key", "{}"),
+}
 
 
 def _header(auth: str, secret: str) -> Header | None:
@@ -46,7 +51,10 @@ def upstream_of(provider: Provider, rows: Iterable[CredentialRow] | None = None)
         base_url=provider.address,
         apis=frozenset(provider.api_names),
         credentials=credentials or (Credential(0, None),),
-        headers=tuple((name.lower().encode("ascii"), str(value).encode("latin-1", "replace")) for name, value in provider.extra_headers.items()),
+        headers=tuple(
+            (name.lower().encode("ascii"), str(value).encode("latin-1", "replace"))
+            for name, value in provider.extra_headers.items()
+        ),
         strip_path=provider.strip_path,
         connect_timeout=provider.connect_timeout,
         first_byte_timeout=provider.first_byte_timeout,

@@ -13,7 +13,9 @@ from django_prometheus.models import ExportModelOperationsMixin
 from providers import secrets, validators
 from providers.presets import PRESETS, Preset
 
-SLUG = RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit.")
+SLUG = RegexValidator(
+    r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit."
+)
 
 
 class ProviderQuerySet(models.QuerySet["Provider"]):
@@ -27,22 +29,90 @@ class ProviderQuerySet(models.QuerySet["Provider"]):
 class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: ignore[misc]
     """One upstream account or server. Its name is immutable: usage rows, limits and metrics refer to it."""
 
-    name = models.CharField(max_length=63, unique=True, validators=[SLUG], help_text="Short name used in routes, usage rows and metrics. Cannot be changed later.")
-    title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
-    kind = models.CharField(max_length=40, choices=[(k, p.title) for k, p in PRESETS.items()], help_text="The vendor or server software. It presets the address, how the key is sent and which APIs exist.")
-    enabled = models.BooleanField(default=True, help_text="Off: no request goes there; targets that name it are skipped.")
-    base_url = models.CharField("base URL", max_length=500, blank=True, validators=[validators.validate_base_url], help_text="Where its API starts, for example https://api.openai.com/v1. Empty: the kind's own address. Changing host, port or scheme clears the credentials.")
-    strip_path = models.CharField(max_length=100, blank=True, validators=[validators.validate_strip_path], help_text="Leading path to drop from the paths we call, for a server without /v1. Usually empty.")
-    apis = models.JSONField("APIs", default=list, blank=True, validators=[validators.validate_apis], help_text="Which APIs it serves. None chosen: those that the kind is known to serve.")
-    extra_headers = models.JSONField(default=dict, blank=True, validators=[validators.validate_headers], help_text='Headers added to every call, as {"name": "value"}. Not for keys: those belong to a credential, where they are encrypted.')
-    connect_timeout = models.FloatField(default=10, validators=[validators.validate_seconds], help_text="Seconds to wait for a connection.")
-    first_byte_timeout = models.FloatField(default=600, validators=[validators.validate_seconds], help_text="Seconds to wait for the first byte of a reply. Long thinking models need minutes.")
-    idle_timeout = models.FloatField(default=300, validators=[validators.validate_seconds], help_text="Seconds of silence in the middle of a reply after which it counts as broken. There is no limit on the whole.")
-    max_retries = models.PositiveSmallIntegerField(default=2, validators=[MaxValueValidator(10)], help_text="How often a failed attempt is tried again at this provider before the next target.")
-    stream_usage = models.CharField(max_length=10, blank=True, choices=[("native", "native: tells usage unasked"), ("ask", "ask: must be asked with stream_options")], help_text="How token usage of a chat stream is obtained. Empty: what the kind needs.")
-    proxy_url = models.CharField("proxy URL", max_length=500, blank=True, validators=[validators.validate_proxy_url], help_text="HTTP proxy for this provider only. Empty: HTTPS_PROXY and NO_PROXY of the environment.")
-    ca_file = models.CharField("CA file", max_length=500, blank=True, validators=[validators.validate_ca_file], help_text="Path of a PEM file with the certificate authorities to trust. Empty: the system's, or SSL_CERT_FILE.")
-    models_refreshed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="When its list of models was last read.")
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[SLUG],
+        help_text="Short name used in routes, usage rows and metrics. Cannot be changed later.",
+    )
+    title = models.CharField(
+        max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time."
+    )
+    kind = models.CharField(
+        max_length=40,
+        choices=[(k, p.title) for k, p in PRESETS.items()],
+        help_text="The vendor or server software. It presets the address, how the key is sent and which APIs exist.",
+    )
+    enabled = models.BooleanField(
+        default=True, help_text="Off: no request goes there; targets that name it are skipped."
+    )
+    base_url = models.CharField(
+        "base URL",
+        max_length=500,
+        blank=True,
+        validators=[validators.validate_base_url],
+        help_text="Where its API starts, for example https://api.openai.com/v1. Empty: the kind's own address. Changing host, port or scheme clears the credentials.",
+    )
+    strip_path = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[validators.validate_strip_path],
+        help_text="Leading path to drop from the paths we call, for a server without /v1. Usually empty.",
+    )
+    apis = models.JSONField(
+        "APIs",
+        default=list,
+        blank=True,
+        validators=[validators.validate_apis],
+        help_text="Which APIs it serves. None chosen: those that the kind is known to serve.",
+    )
+    extra_headers = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validators.validate_headers],
+        help_text='Headers added to every call, as {"name": "value"}. Not for keys: those belong to a credential, where they are encrypted.',
+    )
+    connect_timeout = models.FloatField(
+        default=10, validators=[validators.validate_seconds], help_text="Seconds to wait for a connection."
+    )
+    first_byte_timeout = models.FloatField(
+        default=600,
+        validators=[validators.validate_seconds],
+        help_text="Seconds to wait for the first byte of a reply. Long thinking models need minutes.",
+    )
+    idle_timeout = models.FloatField(
+        default=300,
+        validators=[validators.validate_seconds],
+        help_text="Seconds of silence in the middle of a reply after which it counts as broken. There is no limit on the whole.",
+    )
+    max_retries = models.PositiveSmallIntegerField(
+        default=2,
+        validators=[MaxValueValidator(10)],
+        help_text="How often a failed attempt is tried again at this provider before the next target.",
+    )
+    stream_usage = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=[("native", "native: tells usage unasked"), ("ask", "ask: must be asked with stream_options")],
+        help_text="How token usage of a chat stream is obtained. Empty: what the kind needs.",
+    )
+    proxy_url = models.CharField(
+        "proxy URL",
+        max_length=500,
+        blank=True,
+        validators=[validators.validate_proxy_url],
+        help_text="HTTP proxy for this provider only. Empty: HTTPS_PROXY and NO_PROXY of the environment.",
+    )
+    ca_file = models.CharField(
+        "CA file",
+        max_length=500,
+        blank=True,
+        validators=[validators.validate_ca_file],
+        help_text="Path of a PEM file with the certificate authorities to trust. Empty: the system's, or SSL_CERT_FILE.",
+    )
+    models_refreshed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When its list of models was last read."
+    )
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
     objects = ProviderQuerySet.as_manager()
@@ -104,10 +174,16 @@ class Credential(ExportModelOperationsMixin("credential"), models.Model):  # typ
     """A secret that a provider accepts. Write-only: it is encrypted at rest and never shown again."""
 
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="credentials")
-    name = models.CharField(max_length=63, default="default", validators=[SLUG], help_text="Tells several keys of one provider apart.")
+    name = models.CharField(
+        max_length=63, default="default", validators=[SLUG], help_text="Tells several keys of one provider apart."
+    )
     sealed = models.TextField(blank=True, editable=False)
-    hint = models.CharField(max_length=12, blank=True, editable=False, help_text="The last characters of the key, to recognise it.")
-    weight = models.PositiveIntegerField(default=1, help_text="Its share of the requests among the provider's credentials.")
+    hint = models.CharField(
+        max_length=12, blank=True, editable=False, help_text="The last characters of the key, to recognise it."
+    )
+    weight = models.PositiveIntegerField(
+        default=1, help_text="Its share of the requests among the provider's credentials."
+    )
     enabled = models.BooleanField(default=True, help_text="Off: this key is not used.")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 

@@ -32,27 +32,112 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "demo": Preset("Demo (in-process, no network)", "http://demo.invalid", "none", ("chat", "embeddings"), needs_secret=False),
-    "openai": Preset("OpenAI", "https://api.openai.com/v1", apis=OPENAI_APIS, environment=("OPENAI_API_KEY", "LLM_GATEWAY_PROVIDERS_OPENAI_API_KEY")),
-    "anthropic": Preset("Anthropic", "https://api.anthropic.com", "x-api-key", ("messages",), environment=("ANTHROPIC_API_KEY", "LLM_GATEWAY_PROVIDERS_ANTHROPIC_API_KEY")),
-    "gemini": Preset("Google Gemini", "https://generativelanguage.googleapis.com", "x-goog-api-key", ("generate",), environment=("GEMINI_API_KEY", "GOOGLE_API_KEY")),
-    "ollama": Preset("Ollama", "http://127.0.0.1:11434", "none", ("chat", "completions", "responses", "embeddings", "messages"), needs_secret=False),
+    "demo": Preset(
+        "Demo (in-process, no network)", "http://demo.invalid", "none", ("chat", "embeddings"), needs_secret=False
+    ),
+    "openai": Preset(
+        "OpenAI",
+        "https://api.openai.com/v1",
+        apis=OPENAI_APIS,
+        environment=("OPENAI_API_KEY", "LLM_GATEWAY_PROVIDERS_OPENAI_API_KEY"),
+    ),
+    "anthropic": Preset(
+        "Anthropic",
+        "https://api.anthropic.com",
+        "x-api-key",
+        ("messages",),
+        environment=("ANTHROPIC_API_KEY", "LLM_GATEWAY_PROVIDERS_ANTHROPIC_API_KEY"),
+    ),
+    "gemini": Preset(
+        "Google Gemini",
+        "https://generativelanguage.googleapis.com",
+        "x-goog-api-key",
+        ("generate",),
+        environment=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    ),
+    "ollama": Preset(
+        "Ollama",
+        "http://127.0.0.1:11434",
+        "none",
+        ("chat", "completions", "responses", "embeddings", "messages"),
+        needs_secret=False,
+    ),
     "azure-openai": Preset("Azure OpenAI (v1 API)", "", "api-key", OPENAI_APIS, environment=("AZURE_OPENAI_API_KEY",)),
-    "groq": Preset("Groq", "https://api.groq.com/openai/v1", apis=("chat", "responses", "audio"), environment=("GROQ_API_KEY",)),
-    "mistral": Preset("Mistral", "https://api.mistral.ai/v1", apis=("chat", "embeddings", "moderation", "audio"), stream_usage="native", environment=("MISTRAL_API_KEY",)),
+    "groq": Preset(
+        "Groq", "https://api.groq.com/openai/v1", apis=("chat", "responses", "audio"), environment=("GROQ_API_KEY",)
+    ),
+    "mistral": Preset(
+        "Mistral",
+        "https://api.mistral.ai/v1",
+        apis=("chat", "embeddings", "moderation", "audio"),
+        stream_usage="native",
+        environment=("MISTRAL_API_KEY",),
+    ),
     "deepseek": Preset("DeepSeek", "https://api.deepseek.com", apis=("chat",), environment=("DEEPSEEK_API_KEY",)),
-    "openrouter": Preset("OpenRouter", "https://openrouter.ai/api/v1", apis=("chat", "completions", "responses", "messages", "embeddings"), choosing_fields=OPENROUTER_FIELDS, environment=("OPENROUTER_API_KEY",)),
-    "together": Preset("Together", "https://api.together.xyz/v1", apis=("chat", "completions", "embeddings", "images", "audio", "rerank"), environment=("TOGETHER_API_KEY",)),
-    "fireworks": Preset("Fireworks", "https://api.fireworks.ai/inference/v1", apis=("chat", "completions", "embeddings", "responses", "rerank"), environment=("FIREWORKS_API_KEY",)),
+    "openrouter": Preset(
+        "OpenRouter",
+        "https://openrouter.ai/api/v1",
+        apis=("chat", "completions", "responses", "messages", "embeddings"),
+        choosing_fields=OPENROUTER_FIELDS,
+        environment=("OPENROUTER_API_KEY",),
+    ),
+    "together": Preset(
+        "Together",
+        "https://api.together.xyz/v1",
+        apis=("chat", "completions", "embeddings", "images", "audio", "rerank"),
+        environment=("TOGETHER_API_KEY",),
+    ),
+    "fireworks": Preset(
+        "Fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        apis=("chat", "completions", "embeddings", "responses", "rerank"),
+        environment=("FIREWORKS_API_KEY",),
+    ),
     "xai": Preset("xAI", "https://api.x.ai/v1", apis=("chat", "responses", "images"), environment=("XAI_API_KEY",)),
-    "cerebras": Preset("Cerebras", "https://api.cerebras.ai/v1", apis=("chat", "completions"), environment=("CEREBRAS_API_KEY",)),
-    "perplexity": Preset("Perplexity", "https://api.perplexity.ai", apis=("chat",), strip_path="/v1", stream_usage="native", environment=("PERPLEXITY_API_KEY",)),
-    "siliconflow": Preset("SiliconFlow", "https://api.siliconflow.com/v1", apis=("chat", "embeddings", "images", "audio", "rerank"), environment=("SILICONFLOW_API_KEY",)),
-    "voyage": Preset("Voyage AI", "https://api.voyageai.com/v1", apis=("embeddings", "rerank"), environment=("VOYAGE_API_KEY",)),
-    "cohere": Preset("Cohere (OpenAI-compatible API)", "https://api.cohere.ai/compatibility/v1", apis=("chat", "embeddings"), environment=("COHERE_API_KEY",)),
-    "vllm": Preset("vLLM", "http://127.0.0.1:8000/v1", apis=("chat", "completions", "responses", "embeddings", "rerank", "audio", "messages"), needs_secret=False),
-    "llama.cpp": Preset("llama.cpp server", "http://127.0.0.1:8080/v1", apis=("chat", "completions", "responses", "embeddings", "rerank", "messages"), needs_secret=False),
-    "lm-studio": Preset("LM Studio", "http://127.0.0.1:1234/v1", apis=("chat", "completions", "responses", "embeddings", "messages"), needs_secret=False),
+    "cerebras": Preset(
+        "Cerebras", "https://api.cerebras.ai/v1", apis=("chat", "completions"), environment=("CEREBRAS_API_KEY",)
+    ),
+    "perplexity": Preset(
+        "Perplexity",
+        "https://api.perplexity.ai",
+        apis=("chat",),
+        strip_path="/v1",
+        stream_usage="native",
+        environment=("PERPLEXITY_API_KEY",),
+    ),
+    "siliconflow": Preset(
+        "SiliconFlow",
+        "https://api.siliconflow.com/v1",
+        apis=("chat", "embeddings", "images", "audio", "rerank"),
+        environment=("SILICONFLOW_API_KEY",),
+    ),
+    "voyage": Preset(
+        "Voyage AI", "https://api.voyageai.com/v1", apis=("embeddings", "rerank"), environment=("VOYAGE_API_KEY",)
+    ),
+    "cohere": Preset(
+        "Cohere (OpenAI-compatible API)",
+        "https://api.cohere.ai/compatibility/v1",
+        apis=("chat", "embeddings"),
+        environment=("COHERE_API_KEY",),
+    ),
+    "vllm": Preset(
+        "vLLM",
+        "http://127.0.0.1:8000/v1",
+        apis=("chat", "completions", "responses", "embeddings", "rerank", "audio", "messages"),
+        needs_secret=False,
+    ),
+    "llama.cpp": Preset(
+        "llama.cpp server",
+        "http://127.0.0.1:8080/v1",
+        apis=("chat", "completions", "responses", "embeddings", "rerank", "messages"),
+        needs_secret=False,
+    ),
+    "lm-studio": Preset(
+        "LM Studio",
+        "http://127.0.0.1:1234/v1",
+        apis=("chat", "completions", "responses", "embeddings", "messages"),
+        needs_secret=False,
+    ),
     "openai-compatible": Preset("OpenAI-compatible server", "", apis=(*OPENAI_APIS, "rerank"), needs_secret=False),
     "anthropic-compatible": Preset("Anthropic-compatible server", "", "x-api-key", ("messages",), needs_secret=False),
     "gemini-compatible": Preset("Gemini-compatible server", "", "x-goog-api-key", ("generate",), needs_secret=False),

@@ -14,13 +14,13 @@ import httpx
 from providers import addresses, engines
 from providers.demo import DemoTransport
 from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
+from providers.guard import Guard, RefusedAddress
+from providers.light import Header, LightRequest, LightResponse
 from providers.urls import join
-
-Header = tuple[bytes, bytes]
 
 #: httpx's (and so every engine's) exceptions as ours, the first that fits.
 ERRORS: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
-    (engines.RefusedAddress, AddressRefused, "the provider's address is one that is never called"),
+    (RefusedAddress, AddressRefused, "the provider's address is one that is never called"),
     (httpx.ConnectTimeout, TimedOut, "no connection to the provider in time"),
     (httpx.TimeoutException, TimedOut, "no answer from the provider in time"),
     (httpx.ConnectError, ConnectFailed, "no connection to the provider"),
@@ -75,13 +75,14 @@ class Reply:
     Limits of time are the caller's: only it knows when it waits for the upstream and when for its own client.
     """
 
-    __slots__ = ("_iterator", "_response", "headers", "status")
+    __slots__ = ("_iterator", "_stream", "headers", "status")
 
     def __init__(self, response: httpx.Response) -> None:
-        self._response = response
-        self._iterator: AsyncIterator[bytes] = response.stream.__aiter__()  # type: ignore[union-attr]
+        self._stream = response.stream
+        self._iterator: AsyncIterator[bytes] = self._stream.__aiter__()  # type: ignore[union-attr]
         self.status = response.status_code
-        self.headers = {name.lower(): value for name, value in response.headers.raw}
+        raw = response.raw_headers if isinstance(response, LightResponse) else response.headers.raw
+        self.headers = {name.lower(): value for name, value in raw}
 
     def header(self, name: bytes) -> str:
         """The value of a header, "" where there is none."""
@@ -110,21 +111,7 @@ class Reply:
 
     async def close(self) -> None:
         """Give the connection back, or close it at once if the body was not read to its end."""
-        await self._response.stream.aclose()  # type: ignore[union-attr]
-
-
-class UpstreamRequest(httpx.Request):
-    """An ``httpx.Request`` of parts that are known to be right; its own constructor takes six times as long.
-
-    The extension ``url`` is the URL's text, which engines would otherwise put together anew."""
-
-    def __init__(self, method: str, url: httpx.URL, text: str, headers: list[Header], content: bytes, connect_timeout: float) -> None:
-        self.method = method
-        self.url = url
-        self.headers = httpx.Headers(headers)
-        self.extensions = {"timeout": {"connect": connect_timeout, "pool": connect_timeout}, "url": text}
-        self.stream = httpx.ByteStream(content)
-        self._content = content
+        await self._stream.aclose()  # type: ignore[union-attr]
 
 
 class Connections:
@@ -134,9 +121,14 @@ class Connections:
     The kind ``demo`` always has its own, which never leaves the process.
     """
 
-    def __init__(self, engine: str = "aiohttp", allowed: Sequence[addresses.Network] = (), transports: Mapping[str, httpx.AsyncBaseTransport] | None = None) -> None:
+    def __init__(
+        self,
+        engine: str = "aiohttp",
+        allowed: Sequence[addresses.Network] = (),
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
         self._make = engines.ENGINES[engine]
-        self._guard = engines.Guard(allowed)
+        self._guard = Guard(allowed)
         self._fixed = {"demo": DemoTransport(), **(transports or {})}
         self._transports: dict[tuple[str, str], httpx.AsyncBaseTransport] = {}
 
@@ -148,7 +140,7 @@ class Connections:
             self._transports[key] = self._make(self._guard, _tls(upstream.ca_file), key[0])
         return self._transports[key]
 
-    async def open(  # noqa: PLR0913  one call says it all
+    async def open(
         self,
         upstream: Upstream,
         method: str,
@@ -171,14 +163,22 @@ class Connections:
             await transport.aclose()
 
 
-def _request(upstream: Upstream, method: str, path: str, headers: Iterable[Header], content: bytes, query: bytes, credential: Credential) -> httpx.Request:
+def _request(
+    upstream: Upstream,
+    method: str,
+    path: str,
+    headers: Iterable[Header],
+    content: bytes,
+    query: bytes,
+    credential: Credential,
+) -> httpx.Request:
     url, text, host = _url(join(upstream.base_url, path, upstream.strip_path), query)
     raw = [(b"host", host), *headers, *upstream.headers, (b"accept-encoding", b"identity")]
     if credential.header is not None:
         raw.append(credential.header)
     if content or method != "GET":
         raw.append((b"content-length", b"%d" % len(content)))
-    return UpstreamRequest(method, url, text, raw, content, upstream.connect_timeout)
+    return LightRequest(method, url, text, raw, content, upstream.connect_timeout)
 
 
 @lru_cache(4096)

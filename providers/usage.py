@@ -22,6 +22,8 @@ class Usage:
 
 
 Doc = dict[str, Any]
+#: DeepSeek, Mistral, Anthropic behind an OpenAI API, Moonshot
+CACHE_READS = ("prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens", "cached_tokens")
 
 
 def _int(source: Any, *names: str) -> int:
@@ -38,20 +40,27 @@ def _int(source: Any, *names: str) -> int:
 def of_openai(usage: Doc) -> Usage:
     """``usage`` of chat, completions, embeddings, images, audio and rerank replies.
 
-    DeepSeek says ``prompt_cache_hit_tokens``, Moonshot ``cached_tokens``, OpenRouter ``cache_write_tokens``,
-    Voyage only ``total_tokens``. Where the total shows that reasoning is not part of the output, it is added.
+    Voyage tells only ``total_tokens``. xAI, and Gemini behind its OpenAI API, count thoughts in the total alone; Vercel's
+    gateway tells more reasoning than output: there too the reasoning comes on top.
     """
     given = _int(usage, "prompt_tokens", "input_tokens")
     made = _int(usage, "completion_tokens", "output_tokens")
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     thought = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    reasoning = _int(thought, "reasoning_tokens") or _int(usage, "reasoning_tokens")
-    if not given and not made:
-        given = _int(usage, "total_tokens")
-    elif reasoning and _int(usage, "total_tokens") == given + made + reasoning:
+    reasoning = (_int(thought, "reasoning_tokens") if thought else 0) or _int(usage, "reasoning_tokens")
+    total = _int(usage, "total_tokens")
+    if not given:
+        given = total - made  # some embedders tell the total only
+    elif total > given + made and "prompt_tokens" in usage:
+        made, reasoning = total - given, total - given - made
+    elif reasoning > made:
         made += reasoning
-    cached = _int(details, "cached_tokens") or _int(usage, "prompt_cache_hit_tokens", "cached_tokens")
-    return Usage(given, made, cached, _int(details, "cache_write_tokens", "cache_creation_tokens"), reasoning)
+    cached = written = 0
+    if details:
+        cached, written = _int(details, "cached_tokens"), _int(details, "cache_write_tokens", "cache_creation_tokens")
+    cached = cached or _int(usage, *CACHE_READS)
+    written = written or _int(usage, "cache_creation_input_tokens")
+    return Usage(given, made, cached, written, reasoning)
 
 
 def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
@@ -62,7 +71,13 @@ def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
     written = _int(usage, "cache_creation_input_tokens") or known.cache_write_tokens
     fresh = _int(usage, "input_tokens") or known.input_tokens - known.cache_read_tokens - known.cache_write_tokens
     thought = _int(usage.get("output_tokens_details"), "thinking_tokens", "reasoning_tokens")
-    return Usage(fresh + read + written, _int(usage, "output_tokens") or known.output_tokens, read, written, thought or known.reasoning_tokens)
+    return Usage(
+        fresh + read + written,
+        _int(usage, "output_tokens") or known.output_tokens,
+        read,
+        written,
+        thought or known.reasoning_tokens,
+    )
 
 
 def of_gemini(usage: Doc) -> Usage:
@@ -87,16 +102,12 @@ def _openai_reply(doc: Doc) -> Usage | None:
 
 def _anthropic_reply(doc: Doc) -> Usage | None:
     usage = doc.get("usage")
-    if isinstance(usage, dict):
-        return of_anthropic(usage)
-    return Usage(_int(doc, "input_tokens")) if "input_tokens" in doc else None
+    return of_anthropic(usage) if isinstance(usage, dict) else None
 
 
 def _gemini_reply(doc: Doc) -> Usage | None:
     usage = doc.get("usageMetadata")
-    if isinstance(usage, dict):
-        return of_gemini(usage)
-    return Usage(_int(doc, "totalTokens")) if "totalTokens" in doc else None
+    return of_gemini(usage) if isinstance(usage, dict) else None
 
 
 def _rerank_reply(doc: Doc) -> Usage | None:

@@ -105,13 +105,14 @@ class _Work:
     def tenants(self, document: Map, line: int) -> None:
         # Who gives the anonymous mark up comes before who gets it.
         entries = sorted(self.entries(document, "tenants"), key=lambda entry: entry.get("anonymous") is True)
+        pairs = self.section("tenant", entries, Tenant.objects.all(), line)
         held: dict[int, list[ApiKey]] = defaultdict(list)
-        if any("keys" in entry for entry in entries):
+        if any("keys" in entry for entry, _ in pairs):
             for key in ApiKey.objects.all():
                 held[key.tenant_id].append(key)
                 self.taken.add(key.digest)
             self.kinds["key"].check.context["taken"] = self.taken
-        for entry, tenant in self.section("tenant", entries, Tenant.objects.all(), line):
+        for entry, tenant in pairs:
             if "keys" in entry:
                 self.section("key", self.entries(entry, "keys"), held[tenant.pk], entry.line_of("keys"), tenant=tenant)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from django.db import models
@@ -30,6 +30,8 @@ class Kind:
     """One kind. ``names`` are those of the file with the fields they mean, ``texts`` those whose values are text,
     ``nested`` those that hold lists of other objects. ``identity`` are the names by which an entry finds its row.
 
+    Names that find rows are unique already: ``unique`` asks the database about the rest.
+
     One serializer validates all entries of the kind: to make one takes a millisecond, and files hold 100,000 keys.
     """
 
@@ -40,20 +42,15 @@ class Kind:
         identity: Identity,
         of_row: Callable[[Any], Identity],
         *,
+        fold: Callable[..., Identity] = lambda *parts: parts,
         describe: Callable[..., str] = lambda *parts: "/".join(parts),
         parent: str = "",
         renamed: tuple[str, str] = ("", ""),
         nested: Identity = (),
         unique: bool = True,
     ) -> None:
-        self.word, self.identity, self.of_row, self.describe, self.parent, self.nested = (
-            word,
-            identity,
-            of_row,
-            describe,
-            parent,
-            nested,
-        )
+        self.word, self.parent, self.nested = word, parent, nested
+        self.identity, self.of_row, self.fold, self.describe = identity, of_row, fold, describe
         self.check: Any = serializer(context={"unique": unique})
         if parent:
             self.check.fields.pop(parent)
@@ -70,7 +67,7 @@ class Kind:
 
     def of_entry(self, entry: Map) -> Identity:
         parts = tuple(str(entry.text(name) or "") for name in self.identity)
-        return folded(*parts) if self.word == "rewrite" else parts
+        return self.fold(*parts)
 
     def label(self, identity: Identity, preset: dict[str, Any]) -> str:
         """What to call it in a message."""
@@ -91,6 +88,7 @@ def kinds() -> dict[str, Kind]:
             lambda row: (row.name,),
             renamed=("model", "name"),
             nested=("targets",),
+            unique=False,
         ),
         Kind(
             "target",
@@ -99,6 +97,7 @@ def kinds() -> dict[str, Kind]:
             lambda row: (row.provider.name, row.model),
             parent="route",
             describe=_target,
+            unique=False,
         ),
         Kind("alias", AliasSerializer, ("name", "tenant"), lambda row: (row.name, _name(row.tenant)), describe=_alias),
         Kind(
@@ -106,6 +105,7 @@ def kinds() -> dict[str, Kind]:
             RewriteSerializer,
             ("route", "provider", "place", "name", "action"),
             _rewrite_of,
+            fold=folded,
             describe=_rewrite,
         ),
         Kind("defaults", DefaultsSerializer, (), lambda row: (), describe=lambda: ""),
@@ -137,9 +137,22 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 def _differs(field: models.Field[Any, Any], before: models.Model, after: models.Model) -> bool:
     old, new = getattr(before, field.attname), getattr(after, field.attname)
-    if isinstance(field, models.JSONField):  # in Python, 1 == 1.0 == True
-        return old is not new and json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True)
-    return bool(old != new)
+    return not _same(old, new) if isinstance(field, models.JSONField) else bool(old != new)
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two JSON values are one. In Python 1 == True; and PostgreSQL gives 1e300 back as an integer, -0.0 as 0.0."""
+    if isinstance(old, bool) or isinstance(new, bool):
+        return old is new
+    if isinstance(old, float) or isinstance(new, float):
+        return (
+            isinstance(old, int | float) and isinstance(new, int | float) and Decimal(repr(old)) == Decimal(repr(new))
+        )
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(value, new[name]) for name, value in old.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new)
 
 
 def folded(route: str, provider: str, place: str, name: str, action: str) -> Identity:

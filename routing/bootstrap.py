@@ -102,7 +102,9 @@ def _tenant(made: Made, anonymous: bool) -> None:
         return
     marked = Tenant.objects.filter(name=DEFAULT).first()
     if marked is None:
-        made.notes.append("There is no tenant named default to count anonymous requests: mark another one in the admin.")
+        made.notes.append(
+            "There is no tenant named default to count anonymous requests: mark another one in the admin."
+        )
         return
     marked.anonymous = True
     marked.save()
@@ -111,16 +113,26 @@ def _tenant(made: Made, anonymous: bool) -> None:
 def _provider(made: Made, vendor: Vendor) -> None:
     """Make the provider and its routes, unless that was done before."""
     if _is_ours(vendor.api_key):
-        made.notes.append(f"The environment's API key for {vendor.kind} is a key of this gateway, which must not call itself: no provider was made of it.")
+        made.notes.append(
+            f"The environment's API key for {vendor.kind} is a key of this gateway, which must not call itself: no provider was made of it."
+        )
         return
     name = f"provider:{vendor.kind}"
     digest = fingerprints.mark(name, vendor.api_key.encode())
     seen, first = Fingerprint.objects.get_or_create(name=name, defaults={"digest": digest})
     if not first and seen.digest != digest:
-        made.notes.append(f"The environment's API key for {vendor.kind} is not the one that the provider was made with. The stored one stays in use; change it in the admin.")
+        made.notes.append(
+            f"The environment's API key for {vendor.kind} is not the one that the provider was made with. The stored one stays in use; change it in the admin."
+        )
     if not first or Provider.objects.filter(name=vendor.kind).exists():
         return
-    provider = Provider(name=vendor.kind, kind=vendor.kind, base_url=vendor.base_url, first_byte_timeout=vendor.timeout, max_retries=vendor.max_retries)
+    provider = Provider(
+        name=vendor.kind,
+        kind=vendor.kind,
+        base_url=vendor.base_url,
+        first_byte_timeout=vendor.timeout,
+        max_retries=vendor.max_retries,
+    )
     try:
         provider.full_clean()
     except ValidationError as error:
@@ -150,6 +162,8 @@ def _defaults(made: Made, default: str) -> None:
     if not untouched or not names:
         return
     chosen = default if default in names else names[0]
-    row.provider = None if chosen == "demo" else next(provider for provider in made.providers if provider.name == chosen)
+    row.provider = (
+        None if chosen == "demo" else next(provider for provider in made.providers if provider.name == chosen)
+    )
     row.model = DEMO_MODELS[0] if chosen == "demo" else ""
     row.save()

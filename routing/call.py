@@ -6,13 +6,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tenants.objects import ObjectStore, StoredObject
-
 from providers.errors import ReplyBroken, UpstreamError
 from providers.upstream import Header
 from routing.endpoint import Endpoint
 from tenants.keys import Key
 from tenants.ledger import Entry
+from tenants.objects import ObjectStore, StoredObject
 
 if TYPE_CHECKING:
     from routing.table import Resolved, Target
@@ -47,7 +46,7 @@ class Call:
     resolved: Resolved | None = None
     target: Target | None = None
     idle: float = 300  # seconds of an upstream's silence in the middle of a reply
-    active: Any = None  # the gauge that counts this call at its provider
+    active: tuple[str, str] | None = None  # under what this call counts as under way at its provider
     named: dict[bytes, bytes] = field(default_factory=dict)  # the headers by name
     provider_id: int = 0  # set where an object that the call names ties it to one provider
 
@@ -97,7 +96,19 @@ class Call:
         if target is None:
             return
         upstream = target.upstream
-        made = [StoredObject(found, self.key.tenant_id, kind, upstream.id, upstream.credentials[0].id, target.id, self.entry.route, self.model) for found, kind in new.items()]
+        made = [
+            StoredObject(
+                found,
+                self.key.tenant_id,
+                kind,
+                upstream.id,
+                upstream.credentials[0].id,
+                target.id,
+                self.entry.route,
+                self.model,
+            )
+            for found, kind in new.items()
+        ]
         await self.objects.remember(made)
 
     def elapsed_us(self) -> int:

@@ -26,7 +26,23 @@ class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up."""
 
-    __slots__ = ("_reason", "_send", "_task", "_time", "_timeout", "deadline", "expired", "finished", "gone", "headers", "receive", "started", "status", "watcher")
+    __slots__ = (
+        "_reason",
+        "_send",
+        "_task",
+        "_time",
+        "_timeout",
+        "deadline",
+        "expired",
+        "finished",
+        "gone",
+        "headers",
+        "receive",
+        "started",
+        "status",
+        "ticked",
+        "watcher",
+    )
 
     def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
         self._send = send
@@ -41,6 +57,7 @@ class Client:
         self.headers = headers
         self.started = 0.0
         self.status = 0
+        self.ticked = False
         self.gone = False
         self.finished = False
 
@@ -88,7 +105,9 @@ class Client:
         self.status = status
         self.started = time.perf_counter()
         self.limit(self._timeout, STUCK)
-        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.headers, *SAFETY]})
+        await self._send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, *self.headers, *SAFETY]}
+        )
 
     async def send(self, data: bytes, more: bool = True) -> None:
         """Send a piece of the body. Raises ClientGone where it could not be handed on in time."""

@@ -1,8 +1,8 @@
 """Every error that a client can see, written in the client's dialect. The only module that knows them all.
 
-    GatewayError             raised anywhere on the way, once; views write it
-    providers.errors         mapped by ``of_upstream``
-    routing.body             mapped by ``GatewayError`` subclasses there
+GatewayError             raised anywhere on the way, once; views write it
+providers.errors         mapped by ``of_upstream``
+routing.body             mapped by ``GatewayError`` subclasses there
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ KINDS: dict[str, tuple[int, str, str, str]] = {
     "server_error": (502, "server_error", "api_error", "INTERNAL"),
     "not_implemented": (501, "invalid_request_error", "api_error", "UNIMPLEMENTED"),
 }
-CODES = {"auth": "invalid_api_key", "unknown_model": "model_not_found", "rate_limit": "rate_limit_exceeded", "budget": "insufficient_quota", "permission": "permission_denied"}
+CODES = {
+    "auth": "invalid_api_key",
+    "unknown_model": "model_not_found",
+    "rate_limit": "rate_limit_exceeded",
+    "budget": "insufficient_quota",
+    "permission": "permission_denied",
+}
 #: Statuses whose repeat can succeed; all others carry ``x-should-retry: false``.
 RETRIABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 MAX_RETRY_AFTER = 60
@@ -38,7 +44,17 @@ MAX_RETRY_AFTER = 60
 class GatewayError(Exception):
     """What went wrong, in words that a client may read. ``param`` is the path of the field at fault."""
 
-    def __init__(self, kind: str, message: str, *, status: int = 0, param: str | None = None, code: str | None = None, retry_after: float = 0, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        *,
+        status: int = 0,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -79,7 +95,14 @@ def _anthropic(error: GatewayError, request_id: str) -> dict[str, Any]:
 
 
 def _gemini(error: GatewayError, request_id: str) -> dict[str, Any]:
-    return {"error": {"code": error.status, "message": error.message, "status": KINDS[error.kind][3], "request_id": request_id}}
+    return {
+        "error": {
+            "code": error.status,
+            "message": error.message,
+            "status": KINDS[error.kind][3],
+            "request_id": request_id,
+        }
+    }
 
 
 DIALECTS = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini}
@@ -107,7 +130,13 @@ def write_event(dialect: str, api: str, error: GatewayError, request_id: str, se
     put the body of an error reply into a data line.
     """
     if api == "responses":
-        body = {"type": "error", "sequence_number": sequence, "code": error.code or error.kind, "message": error.message, "param": error.param}
+        body = {
+            "type": "error",
+            "sequence_number": sequence,
+            "code": error.code or error.kind,
+            "message": error.message,
+            "param": error.param,
+        }
         return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
     name = b"event: error\n" if dialect == "anthropic" else b""
     return name + b"data: " + write_error(dialect, error, request_id) + b"\n\n"

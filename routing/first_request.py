@@ -27,7 +27,17 @@ def curl(url: str, key: str, provider: Provider) -> str:
     """A request that ``provider`` answers as a stream, ready to paste."""
     fallback = ("/v1/chat/completions", "Authorization: Bearer {key}", {"model": _model(provider), **MESSAGES})
     path, header, body = REQUESTS.get(provider.kind, fallback)
-    words = ["curl", "-N", url + path, "-H", header.format(key=key), "-H", "Content-Type: application/json", "-d", json.dumps(body)]
+    words = [
+        "curl",
+        "-N",
+        url + path,
+        "-H",
+        header.format(key=key),
+        "-H",
+        "Content-Type: application/json",
+        "-d",
+        json.dumps(body),
+    ]
     return " ".join(shlex.quote(word) for word in words)
 
 

@@ -8,14 +8,12 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from routing.models import Rewrite, Route
+from routing.models import Rewrite
 from tenants.forms import NamesField, NamesWidget
 
 
 class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
-        model = Route
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
         field_classes = {"allowed_fields": NamesField}
         widgets = {"allowed_fields": NamesWidget}
 

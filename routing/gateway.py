@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
-from tenants.objects import MemoryStore, ObjectStore
-
 from providers.errors import TimedOut, UpstreamError
 from providers.upstream import Connections, Reply
 from routing import body as bodies
@@ -29,6 +27,7 @@ from routing.warden import Warden
 from tenants import keys
 from tenants.keys import Key
 from tenants.ledger import Entry, Ledger, uuid7
+from tenants.objects import MemoryStore, ObjectStore
 
 NOBODY = Key(0, "", "", 0)
 CANCELLED = 499
@@ -53,7 +52,17 @@ class Options:
 class Gateway:
     """State of the data plane in one process. ``table`` is replaced whole, by whoever loads it."""
 
-    def __init__(self, connections: Connections, *, table: Table | None = None, ledger: Ledger | None = None, objects: ObjectStore | None = None, metrics: Metrics | None = None, log: Log | None = None, options: Options | None = None) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        table: Table | None = None,
+        ledger: Ledger | None = None,
+        objects: ObjectStore | None = None,
+        metrics: Metrics | None = None,
+        log: Log | None = None,
+        options: Options | None = None,
+    ) -> None:
         self.connections = connections
         self.table = table or Table()
         self.ledger = ledger if ledger is not None else Ledger()
@@ -62,12 +71,19 @@ class Gateway:
         self.log = log
         self.options = options or Options()
         self.budget = bodies.Budget(self.options.max_held)
-        self.warden = Warden()
+        self.warden = Warden(self.metrics.flush)
         self.draining = False
         self.active = 0
         self.rng = random.Random()
 
-    async def serve(self, endpoint: Endpoint, scope: MutableMapping[str, Any], receive: Receive, send: Any, work: Callable[[Call, Client, Receive], Awaitable[None]] | None = None) -> None:
+    async def serve(
+        self,
+        endpoint: Endpoint,
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        send: Any,
+        work: Callable[[Call, Client, Receive], Awaitable[None]] | None = None,
+    ) -> None:
         """Answer one request whatever happens, and settle it: the funnel that every client endpoint passes."""
         call, client = self._begin(endpoint, scope, send)
         self.active += 1
@@ -100,7 +116,19 @@ class Gateway:
         entry.revision = table.revision
         entry.client_ip = headers.client_ip((scope.get("client") or ("",))[0], head, self.options.trusted_proxies)
         path = scope["url_route"]["kwargs"] if "url_route" in scope else {}
-        call = Call(endpoint, scope["method"], own, entry, head, scope.get("query_string", b""), path, began, NOBODY, self.objects, named=named)
+        call = Call(
+            endpoint,
+            scope["method"],
+            own,
+            entry,
+            head,
+            scope.get("query_string", b""),
+            path,
+            began,
+            NOBODY,
+            self.objects,
+            named=named,
+        )
         request_id = entry.request_id.encode()
         out = [(b"x-request-id", request_id), (b"x-gateway-revision", str(table.revision).encode())]
         if endpoint.dialect == "anthropic":
@@ -111,8 +139,8 @@ class Gateway:
         """The story: key, body, model, targets, try each until one answers, relay."""
         table = self.table
         self.admit(call, table)
-        with self.budget.hold() as held:
-            await self.read(call, receive, held)
+        with self.budget.hold() as hold:
+            await self.read(call, receive, hold)
             client.watch(receive)
             resolved = self.resolve(call, table)
             await self.check_objects(call)
@@ -146,7 +174,7 @@ class Gateway:
     def _anonymous(self, table: Table) -> Key | None:
         return table.anonymous if self.options.allow_anonymous else None
 
-    async def read(self, call: Call, receive: Receive, held: Any) -> None:
+    async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
         """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
         endpoint, options = call.endpoint, self.options
         if endpoint.body == "none":
@@ -155,11 +183,14 @@ class Gateway:
         kind = content_type.partition(";")[0].strip().lower()
         is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
         if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
-            raise GatewayError("invalid_request", f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.", status=415)
-        try:
-            call.body = await bodies.read(call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=held)
-        except bodies.BodyError as error:
-            raise GatewayError(error.kind, str(error), status=error.status) from None
+            raise GatewayError(
+                "invalid_request",
+                f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.",
+                status=415,
+            )
+        call.body = await bodies.read(
+            call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=hold
+        )
         if endpoint.dialect == "gemini":
             call.model = call.path.get("model", "")
         incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
@@ -173,7 +204,12 @@ class Gateway:
         if resolved is None:
             raise GatewayError("unknown_model", f"The model {call.model[:200]!r} does not exist.", param="model")
         if resolved.model not in call.key.allowed_models:
-            raise GatewayError("permission", f"This API key may not use the model {call.model[:200]!r}.", param="model", code="model_not_allowed")
+            raise GatewayError(
+                "permission",
+                f"This API key may not use the model {call.model[:200]!r}.",
+                param="model",
+                code="model_not_allowed",
+            )
         call.resolved, call.model = resolved, resolved.model
         call.entry.route = resolved.route.name
         return resolved
@@ -186,10 +222,14 @@ class Gateway:
         owned = await self.objects.find(call.key.tenant_id, [found for _, found in named])
         for path, found in named:
             if found not in owned:
-                raise GatewayError("not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found")
+                raise GatewayError(
+                    "not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found"
+                )
         providers = {item.provider_id for item in owned.values()}
         if len(providers) > 1:
-            raise GatewayError("invalid_request", "The request names objects of different providers.", param=named[0][0])
+            raise GatewayError(
+                "invalid_request", "The request names objects of different providers.", param=named[0][0]
+            )
         call.provider_id = providers.pop()
 
     async def try_each(self, call: Call, client: Client, targets: list[Target], table: Table) -> Held:
@@ -214,7 +254,9 @@ class Gateway:
         request = Outgoing(call, target, table)
         client.limit(upstream.first_byte_timeout, LATE)
         try:
-            reply = await self.connections.open(upstream, call.method, request.path, request.headers, request.body, request.query)
+            reply = await self.connections.open(
+                upstream, call.method, request.path, request.headers, request.body, request.query
+            )
             return await self._hold(call, client, reply, request, last)
         except asyncio.CancelledError:
             cause = client.cause()
@@ -226,8 +268,8 @@ class Gateway:
 
     async def _hold(self, call: Call, client: Client, reply: Reply, request: Outgoing, last: bool) -> Held:
         """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
-        held = Held(call, reply, request.edit)
         try:
+            held = Held(call, reply, request.edit)
             call.entry.upstream_request_id = refusals.upstream_request_id(reply)
             if not 200 <= reply.status < 300:
                 await refusals.judge(call, reply, held, last)
@@ -286,4 +328,3 @@ def _route_headers(call: Call) -> list[tuple[bytes, bytes]]:
         if entry.upstream_request_id:
             found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
     return found
-

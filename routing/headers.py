@@ -23,7 +23,14 @@ FORWARDED = {
     "gemini": _ALWAYS | {b"x-goog-api-client"},
 }
 #: Reply headers that come back. Rate limits, organisation, cookies and location are the operator's, not the client's.
-RETURNED = (b"content-type", b"content-disposition", b"content-language", b"openai-processing-ms", b"openai-version", b"server-timing")
+RETURNED = (
+    b"content-type",
+    b"content-disposition",
+    b"content-language",
+    b"openai-processing-ms",
+    b"openai-version",
+    b"server-timing",
+)
 UPSTREAM_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id", b"apim-request-id")
 
 #: On every reply of a client endpoint: what a provider says must not run as a page of the gateway's origin.
@@ -49,7 +56,9 @@ def key_of(headers: Sequence[Header], query: bytes, dialect: str) -> str:
             if name_ == "key" and value_:
                 found.setdefault(value_, "?key=")
     if len(found) > 1:
-        raise GatewayError("auth", f"The request carries different keys in {' and '.join(sorted(found.values()))}. Send one.")
+        raise GatewayError(
+            "auth", f"The request carries different keys in {' and '.join(sorted(found.values()))}. Send one."
+        )
     return next(iter(found), "")
 
 
@@ -104,7 +113,12 @@ def client_ip(peer: str, headers: Sequence[Header], proxies: tuple[IPv4Network |
     """The client's bare address: the peer's, or behind trusted proxies the last of x-forwarded-for that is none of them."""
     if not proxies or not _trusted(peer, proxies):
         return peer
-    hops = [hop.strip() for name, value in headers if name == b"x-forwarded-for" for hop in value.decode("latin-1").split(",")]
+    hops = [
+        hop.strip()
+        for name, value in headers
+        if name == b"x-forwarded-for"
+        for hop in value.decode("latin-1").split(",")
+    ]
     for hop in reversed(hops):
         if not _trusted(hop, proxies):
             return hop[:45] if _is_address(hop) else peer

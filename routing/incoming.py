@@ -43,7 +43,9 @@ def read_multipart(call: Call, content_type: str) -> None:
 
 def _model(value: Any) -> str:
     if value is None:
-        raise GatewayError("invalid_request", "The field model is missing.", param="model", code="missing_required_parameter")
+        raise GatewayError(
+            "invalid_request", "The field model is missing.", param="model", code="missing_required_parameter"
+        )
     if not isinstance(value, str):
         raise GatewayError("invalid_request", "The field model must be a text.", param="model")
     if not value.strip() or "\x00" in value:
@@ -90,4 +92,8 @@ def refuse_choosing(call: Call, fields: frozenset[str]) -> None:
     """Refuse body fields with which this vendor lets a client pick another model, provider or price."""
     for name in fields:
         if name in call.doc:
-            raise GatewayError("invalid_request", f"The field {name} would choose another model, provider or price than the route's; this route does not allow it.", param=name)
+            raise GatewayError(
+                "invalid_request",
+                f"The field {name} would choose another model, provider or price than the route's; this route does not allow it.",
+                param=name,
+            )

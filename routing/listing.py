@@ -39,16 +39,30 @@ def _behind(table: Table, route: Route, prefix: str) -> Iterator[tuple[str, tupl
 
 def _may(table: Table, key: Key, name: str) -> bool:
     resolved = table.find(name, key.tenant_id)
-    return resolved is not None and resolved.model in key.allowed_models and any(t.upstream.name in key.allowed_providers for t in resolved.route.targets)
+    return (
+        resolved is not None
+        and resolved.model in key.allowed_models
+        and any(t.upstream.name in key.allowed_providers for t in resolved.route.targets)
+    )
 
 
 def openai_model(name: str, provider: str, details: dict[str, Any]) -> dict[str, Any]:
     created = details.get("created")
-    return {"id": name, "object": "model", "created": created if isinstance(created, int) else CREATED, "owned_by": str(details.get("owned_by") or provider)}
+    return {
+        "id": name,
+        "object": "model",
+        "created": created if isinstance(created, int) else CREATED,
+        "owned_by": str(details.get("owned_by") or provider),
+    }
 
 
 def anthropic_model(name: str, _provider: str, details: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "model", "id": name, "display_name": str(details.get("display_name") or name), "created_at": str(details.get("created_at") or "2025-01-01T00:00:00Z")}
+    return {
+        "type": "model",
+        "id": name,
+        "display_name": str(details.get("display_name") or name),
+        "created_at": str(details.get("created_at") or "2025-01-01T00:00:00Z"),
+    }
 
 
 def gemini_model(name: str, _provider: str, details: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +71,18 @@ def gemini_model(name: str, _provider: str, details: dict[str, Any]) -> dict[str
         "displayName": str(details.get("displayName") or name),
         "supportedGenerationMethods": details.get("supportedGenerationMethods") or ["generateContent", "countTokens"],
     }
-    known = ("version", "description", "inputTokenLimit", "outputTokenLimit", "temperature", "topP", "topK", "maxTemperature", "thinking", "baseModelId")
+    known = (
+        "version",
+        "description",
+        "inputTokenLimit",
+        "outputTokenLimit",
+        "temperature",
+        "topP",
+        "topK",
+        "maxTemperature",
+        "thinking",
+        "baseModelId",
+    )
     return {**shown, **{field: details[field] for field in known if field in details}}
 
 
@@ -67,11 +92,20 @@ def openai_list(models: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]
 
 def anthropic_list(models: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     data = [anthropic_model(name, *rest) for name, rest in models.items()]
-    return {"data": data, "has_more": False, "first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {
+        "data": data,
+        "has_more": False,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }
 
 
 def gemini_list(models: dict[str, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     return {"models": [gemini_model(name, *rest) for name, rest in models.items()]}
 
 
-SHAPES = {"openai": (openai_list, openai_model), "anthropic": (anthropic_list, anthropic_model), "gemini": (gemini_list, gemini_model)}
+SHAPES = {
+    "openai": (openai_list, openai_model),
+    "anthropic": (anthropic_list, anthropic_model),
+    "gemini": (gemini_list, gemini_model),
+}

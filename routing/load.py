@@ -29,7 +29,16 @@ from tenants.models import Tenant as TenantRow
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.3
-RARE = ("providers.provider", "providers.credential", "routing.route", "routing.target", "routing.rewrite", "routing.alias", "routing.defaults", "tenants.tenant")
+RARE = (
+    "providers.provider",
+    "providers.credential",
+    "routing.route",
+    "routing.target",
+    "routing.rewrite",
+    "routing.alias",
+    "routing.defaults",
+    "tenants.tenant",
+)
 
 
 def key_of(row: ApiKey) -> Key:
@@ -77,7 +86,9 @@ class Loader:
         changed = set()
         for model in revision.WATCHED:
             label = model._meta.label_lower
-            newer = list(model._base_manager.filter(changed_revision__gt=since) if since >= 0 else model._base_manager.all())
+            newer = list(
+                model._base_manager.filter(changed_revision__gt=since) if since >= 0 else model._base_manager.all()
+            )
             if newer or since < 0:
                 changed.add(label)
             self._take(label, newer)
@@ -151,14 +162,21 @@ class Loader:
                 target = Target(row.id, upstreams[row.provider_id], row.model, row.api, row.weight, row.priority)
                 targets.setdefault(row.route_id, []).append(target)
         return {
-            row.name: Route(row.id, row.name, tuple(targets.get(row.id, ())), row.reply_model, frozenset(row.allowed_fields))
+            row.name: Route(
+                row.id, row.name, tuple(targets.get(row.id, ())), row.reply_model, frozenset(row.allowed_fields)
+            )
             for row in self.rows["routing.route"].values()
             if row.enabled
         }
 
     def _rewrites(self) -> tuple[Rewrite, ...]:
-        rows = sorted((row for row in self.rows["routing.rewrite"].values() if row.enabled), key=lambda row: (row.position, row.id))
-        return tuple(Rewrite(row.place, row.action, row.name, _value(row), row.route_id, row.provider_id) for row in rows)
+        rows = sorted(
+            (row for row in self.rows["routing.rewrite"].values() if row.enabled),
+            key=lambda row: (row.position, row.id),
+        )
+        return tuple(
+            Rewrite(row.place, row.action, row.name, _value(row), row.route_id, row.provider_id) for row in rows
+        )
 
     def _models(self) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
@@ -223,7 +241,9 @@ class Poller(threading.Thread):
             self.failing = False
         except Exception:
             if not self.failing:
-                log.exception("the snapshot cannot be refreshed; revision %s stays in force", self.loader.table.revision)
+                log.exception(
+                    "the snapshot cannot be refreshed; revision %s stays in force", self.loader.table.revision
+                )
             self.failing = True
             connection.close()
 

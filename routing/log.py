@@ -43,14 +43,27 @@ class Log:
 
     def exception(self, request_id: str, error: Exception) -> None:
         """A fault of ours: its type and place, not its text, which may hold what a client sent."""
-        places = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)[-6:]]
-        self.waiting.append({"timestamp": _stamp(time.time()), "level": "error", "request_id": request_id, "message": f"unexpected {type(error).__name__}", "at": places})
+        places = [
+            f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)[-6:]
+        ]
+        self.waiting.append(
+            {
+                "timestamp": _stamp(time.time()),
+                "level": "error",
+                "request_id": request_id,
+                "message": f"unexpected {type(error).__name__}",
+                "at": places,
+            }
+        )
 
     def flush(self) -> None:
         lines = []
         while self.waiting:
             item = self.waiting.popleft()
-            lines.append(orjson.dumps(_line(item) if isinstance(item, Entry) else item, option=orjson.OPT_APPEND_NEWLINE))
+            lines.append(
+                orjson.dumps(_line(item) if isinstance(item, Entry) else item, option=orjson.OPT_APPEND_NEWLINE)
+            )
         if lines:
             self.out.write(b"".join(lines))
             self.out.flush()

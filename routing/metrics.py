@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections import Counter as Counts
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -14,33 +14,45 @@ SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 WHERE = ("format", "model", "provider")
 
 REQUESTS = Counter("proxy_requests_total", "Requests, by how they ended.", (*WHERE, "status"))
-DURATION = Histogram("proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS)
-FIRST_TOKEN = Histogram("proxy_time_to_first_token_seconds", "Time from the request's head to the first byte of a streamed reply.", WHERE, buckets=SECONDS)
+DURATION = Histogram(
+    "proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS
+)
+FIRST_TOKEN = Histogram(
+    "proxy_time_to_first_token_seconds",
+    "Time from the request's head to the first byte of a streamed reply.",
+    WHERE,
+    buckets=SECONDS,
+)
 ERRORS = Counter("proxy_errors_total", "Failed requests, by kind.", (*WHERE, "error_type"))
-ACTIVE = Gauge("proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum")
-TOKENS = Counter("proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind"))
+ACTIVE = Gauge(
+    "proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum"
+)
+TOKENS = Counter(
+    "proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind")
+)
 COST = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
 ATTEMPTS = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
 REVISION = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
 WAITING = Gauge("proxy_spool_rows", "Usage rows that wait to be written.", multiprocess_mode="livesum")
-STORE_CALLS = Gauge("proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum")
+STORE_CALLS = Gauge(
+    "proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum"
+)
 STORE_SECONDS = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
 
 #: Words of the usage rows that are no error kinds of their own.
-ERROR_TYPES = {"truncated": "network", "not_found": "invalid_request", "cancelled": "cancelled", "not_implemented": "invalid_request"}
+ERROR_TYPES = {
+    "truncated": "network",
+    "not_found": "invalid_request",
+    "cancelled": "cancelled",
+    "not_implemented": "invalid_request",
+}
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
-@lru_cache(8192)
-def _child(metric: Any, *labels: str) -> Any:
-    """A metric's labelled child; looking one up in the metric itself takes a lock and several checks."""
-    return metric.labels(*labels)
-
-
 class Series:
-    """The children of one (format, model, provider), found once."""
+    """The children of one (format, model, provider), found once, and what waits to be added to them."""
 
-    __slots__ = ("duration", "first_token", "statuses", "tokens", "where")
+    __slots__ = ("duration", "first_token", "statuses", "tokens", "waiting", "where")
 
     def __init__(self, where: tuple[str, str, str]) -> None:
         self.where = where
@@ -48,25 +60,57 @@ class Series:
         self.first_token = FIRST_TOKEN.labels(*where)
         self.tokens = [TOKENS.labels(*where, kind) for kind in TOKEN_KINDS]
         self.statuses: dict[int, Any] = {}
+        self.waiting: list[Entry] = []
+
+    def flush(self) -> None:
+        entries, self.waiting = self.waiting, []
+        for status, count in Counts(entry.status for entry in entries).items():
+            if status not in self.statuses:
+                self.statuses[status] = REQUESTS.labels(*self.where, str(status))
+            self.statuses[status].inc(count)
+        sums = [0, 0, 0, 0, 0]
+        for entry in entries:
+            self.duration.observe(entry.duration_us / 1e6)
+            sums[0] += entry.input_tokens
+            sums[1] += entry.output_tokens
+            sums[2] += entry.cache_read_tokens
+            sums[3] += entry.cache_write_tokens
+            sums[4] += entry.reasoning_tokens
+            if entry.stream and entry.first_byte_us is not None:
+                self.first_token.observe(entry.first_byte_us / 1e6)
+            if entry.error_kind:
+                ERRORS.labels(*self.where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
+            if entry.cost:
+                COST.labels(entry.tenant, *self.where).inc(entry.cost / 1e9)
+        for child, count in zip(self.tokens, sums, strict=True):
+            if count:
+                child.inc(count)
 
 
 class Metrics:
+    """Counts in plain numbers, which cost a request next to nothing; ``flush`` hands them to Prometheus many times a
+    second. One event loop uses it."""
+
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], Series] = {}
+        self._attempts: Counts[tuple[str, str]] = Counts()
+        self._active: dict[tuple[str, str], int] = {}
+        self._stale = False
 
     def enter(self, call: Call) -> None:
         """A call to the entry's provider begins."""
-        call.active = _child(ACTIVE, call.entry.dialect, call.entry.provider)
-        call.active.inc()
+        where = call.active = (call.entry.dialect, call.entry.provider)
+        self._active[where] = self._active.get(where, 0) + 1
+        self._stale = True
 
     def leave(self, call: Call) -> None:
         """It has ended; harmless if none began."""
         if call.active is not None:
-            call.active.dec()
+            self._active[call.active] -= 1
             call.active = None
 
     def attempt(self, provider: str, outcome: str) -> None:
-        _child(ATTEMPTS, provider, outcome).inc()
+        self._attempts[provider, outcome] += 1
 
     def request(self, entry: Entry) -> None:
         """Count a request that has ended, failures under their status."""
@@ -74,18 +118,18 @@ class Metrics:
         series = self._series.get(where)
         if series is None:
             series = self._series[where] = Series(where)
-        status = series.statuses.get(entry.status)
-        if status is None:
-            status = series.statuses[entry.status] = REQUESTS.labels(*where, str(entry.status))
-        status.inc()
-        series.duration.observe(entry.duration_us / 1e6)
-        if entry.error_kind:
-            _child(ERRORS, *where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
-        if entry.stream and entry.first_byte_us is not None:
-            series.first_token.observe(entry.first_byte_us / 1e6)
-        counts = (entry.input_tokens, entry.output_tokens, entry.cache_read_tokens, entry.cache_write_tokens, entry.reasoning_tokens)
-        for child, count in zip(series.tokens, counts, strict=True):
-            if count:
-                child.inc(count)
-        if entry.cost:
-            _child(COST, entry.tenant, *where).inc(entry.cost / 1e9)
+        series.waiting.append(entry)
+        self._stale = True
+
+    def flush(self) -> None:
+        if not self._stale:
+            return
+        self._stale = False
+        for series in self._series.values():
+            if series.waiting:
+                series.flush()
+        attempts, self._attempts = self._attempts, Counts()
+        for (provider, outcome), count in attempts.items():
+            ATTEMPTS.labels(provider, outcome).inc(count)
+        for where, count in self._active.items():
+            ACTIVE.labels(*where).set(count)

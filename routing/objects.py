@@ -101,7 +101,12 @@ def _generate(doc: Doc) -> Iterator[Found]:
                 yield f"contents[{n}].parts[{m}].fileData.fileUri", match[1]
 
 
-NAMED: dict[str, Callable[[Doc], Iterator[Found]]] = {"responses": _responses, "chat": _chat, "messages": _messages, "generate": _generate}
+NAMED: dict[str, Callable[[Doc], Iterator[Found]]] = {
+    "responses": _responses,
+    "chat": _chat,
+    "messages": _messages,
+    "generate": _generate,
+}
 
 
 #: No body names an object without one of these words, unless it hides it behind an escape.

@@ -25,7 +25,9 @@ class Outgoing:
 
     def __init__(self, call: Call, target: Target, table: Table) -> None:
         name = target.model or call.model
-        rewrites = table.rewrites_for(call.resolved.route.id, target.upstream.id) if table.rewrites and call.resolved else []
+        rewrites = (
+            table.rewrites_for(call.resolved.route.id, target.upstream.id) if table.rewrites and call.resolved else []
+        )
         asked = call.entry.model
         self.path = _path(call, name)
         self.query = b"alt=sse" if call.streamed_by_body else query_without_key(call.query)

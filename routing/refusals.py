@@ -33,10 +33,16 @@ def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:
         raise GatewayError("permission", "This API key may not use any provider of this model.", param="model")
     if chosen := call.header(b"x-provider"):
         if not key.may_choose_provider:
-            raise GatewayError("permission", "This API key may not choose the provider with x-provider.", param="x-provider")
+            raise GatewayError(
+                "permission", "This API key may not choose the provider with x-provider.", param="x-provider"
+            )
         allowed = [t for t in allowed if t.upstream.name == chosen]
         if not allowed:
-            raise GatewayError("invalid_request", f"The model has no provider {chosen[:63]!r} that this API key may use.", param="x-provider")
+            raise GatewayError(
+                "invalid_request",
+                f"The model has no provider {chosen[:63]!r} that this API key may use.",
+                param="x-provider",
+            )
     if call.provider_id:
         allowed = [t for t in allowed if t.upstream.id == call.provider_id]
     if not allowed:
@@ -44,11 +50,24 @@ def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:
     serving = [t for t in allowed if call.endpoint.api in t.upstream.apis]
     if not serving:
         names = ", ".join(sorted({api for t in allowed for api in t.upstream.apis}))
-        raise GatewayError("invalid_request", f"The model {call.entry.model[:200]!r} is not served through the {call.endpoint.api} API; its providers have: {names}.", param="model", code="unsupported_api")
+        raise GatewayError(
+            "invalid_request",
+            f"The model {call.entry.model[:200]!r} is not served through the {call.endpoint.api} API; its providers have: {names}.",
+            param="model",
+            code="unsupported_api",
+        )
     for target in serving:
         refuse_choosing(call, target.upstream.choosing_fields - route.allowed_fields)
-    if "model" in call.doc and call.endpoint.dialect == "gemini" and "model" not in route.allowed_fields and call.endpoint.api == "generate" and call.endpoint.name == "generate":
-        raise GatewayError("invalid_request", "The field model in the body would choose another model than the path's.", param="model")
+    if (
+        "model" in call.doc
+        and call.endpoint.dialect == "gemini"
+        and "model" not in route.allowed_fields
+        and call.endpoint.api == "generate"
+        and call.endpoint.name == "generate"
+    ):
+        raise GatewayError(
+            "invalid_request", "The field model in the body would choose another model than the path's.", param="model"
+        )
     return in_order(serving, rng)
 
 

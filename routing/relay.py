@@ -10,14 +10,14 @@ import asyncio
 from typing import Any
 
 import orjson
-from providers.sse import Event, Parser
 
 from providers import jsonbytes
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
+from providers.sse import Event, EventTooLong, Parser
 from providers.upstream import Header, Reply
-from routing import body as bodies
 from routing.call import Call
 from routing.client import Client, ClientGone
+from routing.encodings import Decoder, EncodingError, decoder
 from routing.errors import of_upstream, write_event
 from routing.headers import returned
 from routing.tap import Tap, is_error
@@ -26,6 +26,7 @@ MAX_WHOLE = 8 * 1024 * 1024
 MAX_HELD = 4 * 1024 * 1024
 TAIL = 65536
 STREAM_TYPES = ("text/event-stream",)
+NO_PARSER = Parser()
 SILENT = TimedOut("the provider fell silent in the middle of its reply")
 
 
@@ -38,11 +39,23 @@ class ErrorFirst(ReplyBroken):
 class Held:
     """A reply that has begun and of which the client has seen nothing yet."""
 
-    __slots__ = ("_decoder", "_parser", "_pending", "body", "call", "complete", "content_type", "edit", "extra_headers", "reply", "stream", "tap")
+    __slots__ = (
+        "_decoder",
+        "_parser",
+        "_pending",
+        "body",
+        "call",
+        "complete",
+        "content_type",
+        "edit",
+        "extra_headers",
+        "reply",
+        "stream",
+        "tap",
+    )
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
-        encoding = reply.header(b"content-encoding").strip().lower()
         self.call = call
         self.reply = reply
         self.edit = edit
@@ -51,8 +64,8 @@ class Held:
         self.body = b""
         self.complete = False
         self.extra_headers: list[Header] = []
-        self._decoder = None if encoding in ("", "identity") else bodies.decoder(encoding)
-        self._parser = Parser()
+        self._decoder = _decoder(reply.header(b"content-encoding")) if b"content-encoding" in reply.headers else None
+        self._parser = Parser() if self.stream else NO_PARSER
         self._pending: list[Event] = []
 
     async def wait(self, client: Client, idle: float) -> None:
@@ -90,7 +103,7 @@ class Held:
         size = 0
         while chunk := await self._next():
             size += len(chunk)
-            events = self._parser.feed(chunk)
+            events = self._events(chunk)
             self._pending += events
             if any(event.data and event.type != "ping" for event in events):
                 break
@@ -105,6 +118,12 @@ class Held:
         if is_error(first):
             raise ErrorFirst("the provider's stream began with an error")
         self.tap.feed(self._pending)
+
+    def _events(self, chunk: bytes) -> list[Event]:
+        try:
+            return self._parser.feed(chunk)
+        except EventTooLong:
+            raise ReplyBroken("the provider's stream has an event without end") from None
 
     async def _whole(self, client: Client, idle: float) -> None:
         parts: list[bytes] = []
@@ -133,7 +152,9 @@ class Held:
         if self.tap.objects:
             await self.call.keep_objects(self.tap)
         if self.stream:
-            await client.start(self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")])
+            await client.start(
+                self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
+            )
             await self._send_events(client)
         elif self.complete:
             await client.reply(self.reply.status, headers, self.body)
@@ -147,7 +168,7 @@ class Held:
             while not self.complete:
                 client.limit(idle, SILENT)
                 chunk = await self._next()
-                events = self._parser.feed(chunk) if chunk else self._parser.flush()
+                events = self._events(chunk) if chunk else self._parser.flush()
                 self.complete = not chunk
                 tap.feed(events)
                 if tap.objects:
@@ -169,7 +190,15 @@ class Held:
         """Tell a failure after the first byte as an event of the client's dialect."""
         call = self.call
         call.fail(error)
-        await client.send(write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id, self.tap.sequence + 1))
+        await client.send(
+            write_event(
+                call.endpoint.dialect,
+                call.endpoint.api,
+                of_upstream(error),
+                call.entry.request_id,
+                self.tap.sequence + 1,
+            )
+        )
 
     async def _send_rest(self, client: Client, headers: list[Header]) -> None:
         """A reply too large to hold, or of a type that needs no look inside."""
@@ -189,6 +218,13 @@ class Held:
             tail = (tail + chunk)[-TAIL:] if len(chunk) < TAIL else chunk[-TAIL:]
         self.tap.tail(tail)
         await client.send(b"", more=False)
+
+
+def _decoder(encoding: str) -> Decoder | None:
+    try:
+        return decoder(encoding)
+    except EncodingError:
+        raise ReplyBroken("the provider's reply is compressed in a way that nobody asked for") from None
 
 
 class Edit:
@@ -247,6 +283,15 @@ def _renamed(event: Event, model: bytes) -> bytes:
             start = event.raw.find(event.data)
             if start < 0:  # data on several lines: written anew on one
                 name_line = f"event: {event.type}\n".encode() if event.type else b""
-                return name_line + b"data: " + jsonbytes.replace_nested(event.data, path, model).replace(b"\n", b"") + b"\n\n"
-            return event.raw[:start] + jsonbytes.replace_nested(event.data, path, model) + event.raw[start + len(event.data) :]
+                return (
+                    name_line
+                    + b"data: "
+                    + jsonbytes.replace_nested(event.data, path, model).replace(b"\n", b"")
+                    + b"\n\n"
+                )
+            return (
+                event.raw[:start]
+                + jsonbytes.replace_nested(event.data, path, model)
+                + event.raw[start + len(event.data) :]
+            )
     return event.raw

@@ -20,7 +20,18 @@ from providers.models import Credential, Provider, UpstreamModel
 from routing.models import Alias, Defaults, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
 from tenants.models import ApiKey, Tenant
 
-WATCHED: tuple[type[Model], ...] = (Provider, Credential, UpstreamModel, Tenant, ApiKey, Route, Target, Alias, Rewrite, Defaults)
+WATCHED: tuple[type[Model], ...] = (
+    Provider,
+    Credential,
+    UpstreamModel,
+    Tenant,
+    ApiKey,
+    Route,
+    Target,
+    Alias,
+    Rewrite,
+    Defaults,
+)
 MAX_LISTED = 100
 
 #: Says who is changing things: a user's name, or the management command's.
@@ -42,7 +53,9 @@ class Change:
 
     def note(self, action: str, instance: Model) -> None:
         if len(self.revision.changes) < MAX_LISTED:
-            self.revision.changes.append({"action": action, "model": instance._meta.label_lower, "id": instance.pk, "name": str(instance)[:200]})
+            self.revision.changes.append(
+                {"action": action, "model": instance._meta.label_lower, "id": instance.pk, "name": str(instance)[:200]}
+            )
             self.revision.save(update_fields=("changes",))
 
 
@@ -69,7 +82,9 @@ def _stamp(instance: Any, **_: Any) -> None:
 def _saved(sender: type[Model], instance: Any, created: bool, update_fields: frozenset[str] | None, **_: Any) -> None:
     with transaction.atomic():
         change = _change()
-        if instance.changed_revision != change.revision.number or (update_fields is not None and "changed_revision" not in update_fields):
+        if instance.changed_revision != change.revision.number or (
+            update_fields is not None and "changed_revision" not in update_fields
+        ):
             instance.changed_revision = change.revision.number
             sender._base_manager.filter(pk=instance.pk).update(changed_revision=change.revision.number)
         change.note("added" if created else "changed", instance)

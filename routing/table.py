@@ -12,7 +12,6 @@ from providers.upstream import Upstream
 from tenants.keys import Key, Tenant
 
 
-
 def _empty() -> Mapping[Any, Any]:
     return MappingProxyType({})
 

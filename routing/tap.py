@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
-from providers.sse import Event
 
+from providers.sse import Event
 from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
 
@@ -23,7 +23,19 @@ class Tap:
     ``characters`` counts generated text, for an estimate where the upstream never tells usage.
     """
 
-    __slots__ = ("_open", "_read", "api", "characters", "complete", "failed", "model", "objects", "response_id", "sequence", "usage")
+    __slots__ = (
+        "_open",
+        "_read",
+        "api",
+        "characters",
+        "complete",
+        "failed",
+        "model",
+        "objects",
+        "response_id",
+        "sequence",
+        "usage",
+    )
 
     def __init__(self, api: str) -> None:
         self.api = api
@@ -179,7 +191,13 @@ def _other(tap: Tap, doc: dict[str, Any]) -> None:
     tap.failed = tap.failed or kind == "error" or bool(doc.get("error"))
 
 
-EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {"chat": _chat, "completions": _chat, "messages": _anthropic, "generate": _gemini, "responses": _responses}
+EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {
+    "chat": _chat,
+    "completions": _chat,
+    "messages": _anthropic,
+    "generate": _gemini,
+    "responses": _responses,
+}
 
 
 def is_error(event: Event) -> bool:
@@ -192,4 +210,6 @@ def is_error(event: Event) -> bool:
         doc = orjson.loads(event.data)
     except ValueError:
         return False
-    return isinstance(doc, dict) and (doc.get("type") == "error" or (bool(doc.get("error")) and "choices" not in doc and "response" not in doc))
+    return isinstance(doc, dict) and (
+        doc.get("type") == "error" or (bool(doc.get("error")) and "choices" not in doc and "response" not in doc)
+    )

@@ -26,27 +26,41 @@ OPENAI: dict[str, Resource] = {
     r"chat/completions": Resource(POST=(generate, CHAT)),
     r"responses": Resource(POST=(generate, openai("responses", "responses", "v1/responses"))),
     r"responses/compact": Resource(POST=(generate, openai("responses.compact", "responses", "v1/responses/compact"))),
-    r"responses/input_tokens": Resource(POST=(generate, openai("responses.input_tokens", "responses", "v1/responses/input_tokens"))),
+    r"responses/input_tokens": Resource(
+        POST=(generate, openai("responses.input_tokens", "responses", "v1/responses/input_tokens"))
+    ),
     r"responses/(?P<id>[^/]+)": Resource(
         GET=(stored, openai("responses.get", "responses", "v1/responses/{id}", "none")),
         DELETE=(stored, openai("responses.delete", "responses", "v1/responses/{id}", "none")),
     ),
-    r"responses/(?P<id>[^/]+)/cancel": Resource(POST=(stored, openai("responses.cancel", "responses", "v1/responses/{id}/cancel", "none"))),
-    r"responses/(?P<id>[^/]+)/input_items": Resource(GET=(stored, openai("responses.input_items", "responses", "v1/responses/{id}/input_items", "none"))),
+    r"responses/(?P<id>[^/]+)/cancel": Resource(
+        POST=(stored, openai("responses.cancel", "responses", "v1/responses/{id}/cancel", "none"))
+    ),
+    r"responses/(?P<id>[^/]+)/input_items": Resource(
+        GET=(stored, openai("responses.input_items", "responses", "v1/responses/{id}/input_items", "none"))
+    ),
     r"completions": Resource(POST=(generate, openai("completions", "completions", "v1/completions"))),
     r"embeddings": Resource(POST=(generate, openai("embeddings", "embeddings", "v1/embeddings"))),
     r"images/generations": Resource(POST=(generate, openai("images.generations", "images", "v1/images/generations"))),
     r"images/edits": Resource(POST=(generate, openai("images.edits", "images", "v1/images/edits", "multipart"))),
-    r"images/variations": Resource(POST=(generate, openai("images.variations", "images", "v1/images/variations", "multipart"))),
+    r"images/variations": Resource(
+        POST=(generate, openai("images.variations", "images", "v1/images/variations", "multipart"))
+    ),
     r"audio/speech": Resource(POST=(generate, openai("audio.speech", "audio", "v1/audio/speech"))),
-    r"audio/transcriptions": Resource(POST=(generate, openai("audio.transcriptions", "audio", "v1/audio/transcriptions", "multipart"))),
-    r"audio/translations": Resource(POST=(generate, openai("audio.translations", "audio", "v1/audio/translations", "multipart"))),
+    r"audio/transcriptions": Resource(
+        POST=(generate, openai("audio.transcriptions", "audio", "v1/audio/transcriptions", "multipart"))
+    ),
+    r"audio/translations": Resource(
+        POST=(generate, openai("audio.translations", "audio", "v1/audio/translations", "multipart"))
+    ),
     r"moderations": Resource(POST=(generate, openai("moderations", "moderation", "v1/moderations"))),
     r"rerank": Resource(POST=(generate, openai("rerank", "rerank", "v1/rerank"))),
 }
 ANTHROPIC: dict[str, Resource] = {
     r"messages": Resource(POST=(generate, Endpoint("messages", "anthropic", "messages", "v1/messages"))),
-    r"messages/count_tokens": Resource(POST=(generate, Endpoint("messages.count_tokens", "anthropic", "messages", "v1/messages/count_tokens"))),
+    r"messages/count_tokens": Resource(
+        POST=(generate, Endpoint("messages.count_tokens", "anthropic", "messages", "v1/messages/count_tokens"))
+    ),
 }
 
 
@@ -101,10 +115,17 @@ PATTERNS = [re.compile(rf"/{prefix}{path}$") for prefix, paths in TABLE.items() 
 def suggest(path: str) -> str:
     """The path that was probably meant, where it lacks or doubles its version; "" where there is none."""
     parts = [part for part in path.split("/") if part]
-    tries = ["/".join(["", "v1", *parts]), "/".join(["", *[p for n, p in enumerate(parts) if n == 0 or p != parts[n - 1]]])]
+    tries = [
+        "/".join(["", "v1", *parts]),
+        "/".join(["", *[p for n, p in enumerate(parts) if n == 0 or p != parts[n - 1]]]),
+    ]
     if parts and parts[0] in ("openai", "anthropic", "gemini"):
         tries.append("/".join(["", parts[0], "v1", *parts[1:]]))
-    tries += ["/".join(["", *[p for n, p in enumerate(parts) if n != m]]) for m, part in enumerate(parts) if part.startswith("v1")]
+    tries += [
+        "/".join(["", *[p for n, p in enumerate(parts) if n != m]])
+        for m, part in enumerate(parts)
+        if part.startswith("v1")
+    ]
     tries.append(path.rstrip("/"))
     for candidate in tries:
         if candidate != path and any(pattern.match(candidate) for pattern in PATTERNS):
@@ -113,7 +134,11 @@ def suggest(path: str) -> str:
 
 
 #: What belongs to the data plane even where no row matches: clients get a 404 in their dialect there.
-DATA_PLANE = re.compile(r"/(v1|v1beta|openai|anthropic|gemini)(/|$)|/(health|ready|metrics)/?$|/(chat/completions|responses|messages|embeddings|completions|models)$")
+DATA_PLANE = re.compile(
+    r"/(v1|v1beta|openai|anthropic|gemini)(/|$)|/(health|ready|metrics)/?$|/(chat/completions|responses|messages|embeddings|completions|models)$"
+)
 urlpatterns = [*_rows(), re_path(r"^", views.unknown(suggest))]
-#: The busiest paths, so that they pay for no pattern.
-HOT = frozenset({"/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/embeddings"})
+#: The rows of the busiest paths, for those who have no time for patterns.
+HOT: dict[str, Resource] = {
+    f"/v1/{path}": TABLE["v1/"][path] for path in ("chat/completions", "messages", "responses", "embeddings")
+}

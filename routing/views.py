@@ -42,13 +42,21 @@ class Resource:
         found = self.methods.get(scope["method"])
         if found is None:
             endpoint = next(iter(self.methods.values()))[1]
-            await scope["gateway"].serve(_of_headers(endpoint, scope), scope, receive, send, _refusal(405, f"This path takes {self.allow.decode()}.", allow=self.allow))
+            await scope["gateway"].serve(
+                _of_headers(endpoint, scope),
+                scope,
+                receive,
+                send,
+                _refusal(405, f"This path takes {self.allow.decode()}.", allow=self.allow),
+            )
             return
         view, endpoint = found
         await view(endpoint, scope, receive, send)
 
 
-def _refusal(status: int, message: str, *, kind: str = "invalid_request", allow: bytes = b"") -> Callable[[Call, Client, Receive], Awaitable[None]]:
+def _refusal(
+    status: int, message: str, *, kind: str = "invalid_request", allow: bytes = b""
+) -> Callable[[Call, Client, Receive], Awaitable[None]]:
     async def refuse(call: Call, client: Client, receive: Receive) -> None:
         raise GatewayError(kind, message, status=status, headers={"allow": allow.decode()} if allow else None)
 
@@ -119,7 +127,10 @@ async def unknown_action(endpoint: Endpoint, scope: Scope, receive: Receive, sen
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
         gateway.admit(call, gateway.table)
-        raise GatewayError("not_found", "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.")
+        raise GatewayError(
+            "not_found",
+            "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.",
+        )
 
     await gateway.serve(_of_headers(endpoint, scope), scope, receive, send, work)
 
@@ -131,7 +142,9 @@ def _of_headers(endpoint: Endpoint, scope: Scope) -> Endpoint:
     names = {name for name, _ in scope["headers"]}
     if b"anthropic-version" in names:
         return replace(endpoint, dialect="anthropic")
-    gemini = b"x-goog-api-key" in names or any(part.startswith(b"key=") for part in scope.get("query_string", b"").split(b"&"))
+    gemini = b"x-goog-api-key" in names or any(
+        part.startswith(b"key=") for part in scope.get("query_string", b"").split(b"&")
+    )
     return replace(endpoint, dialect="gemini" if gemini else "openai")
 
 
@@ -144,7 +157,9 @@ def unknown(suggest: Callable[[str], str]) -> View:
         dialect = first if first in ("openai", "anthropic", "gemini") else "gemini" if first == "v1beta" else "any"
         endpoint = _of_headers(Endpoint("unknown", dialect, "", "", "none"), scope)
         hint = suggest(path)
-        message = f"There is no {path[:200]!r} here; did you mean {hint}?" if hint else f"There is no {path[:200]!r} here."
+        message = (
+            f"There is no {path[:200]!r} here; did you mean {hint}?" if hint else f"There is no {path[:200]!r} here."
+        )
         await scope["gateway"].serve(endpoint, scope, receive, send, _refusal(404, message, kind="not_found"))
 
     return view
@@ -167,7 +182,18 @@ async def ready(scope: Scope, receive: Receive, send: Any) -> None:
     gateway: Gateway = scope["gateway"]
     table = gateway.table
     reason = "draining" if gateway.draining else "" if table.loaded_at else "the configuration is not loaded yet"
-    providers = sorted({t.upstream.name for route in (*table.routes.values(), *table.prefixes.values(), table.default_route) if route for t in route.targets}) if not reason else []
+    providers = (
+        sorted(
+            {
+                t.upstream.name
+                for route in (*table.routes.values(), *table.prefixes.values(), table.default_route)
+                if route
+                for t in route.targets
+            }
+        )
+        if not reason
+        else []
+    )
     if not reason and not providers:
         reason = "no route has a provider that can be used"
     if reason:
@@ -183,8 +209,11 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     token = headers.find(scope["headers"], b"authorization").removeprefix("Bearer ").strip()
     by_token = bool(options.metrics_token) and hmac.compare_digest(token.encode(), options.metrics_token.encode())
     if not by_token and not _may_scrape(scope, options):
-        await _answer(send, scope, 403, {"error": "metrics need GATEWAY_METRICS_TOKEN as a bearer token, or an allowed address"})
+        await _answer(
+            send, scope, 403, {"error": "metrics need GATEWAY_METRICS_TOKEN as a bearer token, or an allowed address"}
+        )
         return
+    gateway.metrics.flush()
     metrics.REVISION.set(gateway.table.revision)
     metrics.WAITING.set(len(gateway.ledger))
     body, content_type = exposition(headers.find(scope["headers"], b"accept"))

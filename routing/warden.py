@@ -1,12 +1,13 @@
 """Keeps the time of all requests under way by one tick, instead of timers and tasks for each.
 
 A request sets a deadline where it begins to wait, which costs an attribute; a tick later than that cancels it. Listening
-for a hang-up takes a task: only requests that last get one.
+for a hang-up takes a task: only requests that outlast a whole tick get one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ TICK = 0.02
 class Warden:
     """The clients of one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, after: Callable[[], None]) -> None:
+        """``after`` is called with every tick, and once more when the last request is over."""
+        self.after = after
         self.clients: set[Client] = set()
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -32,6 +35,7 @@ class Warden:
 
     def _tick(self) -> None:
         self._ticking = None
+        self.after()
         if not self.clients:
             return
         loop = asyncio.get_running_loop()
@@ -39,6 +43,7 @@ class Warden:
         for client in tuple(self.clients):
             if client.deadline and now > client.deadline:
                 client.expire()
-            if client.receive is not None and client.watcher is None:
+            if client.receive is not None and client.watcher is None and client.ticked:
                 client.listen()
+            client.ticked = True
         self._ticking = loop.call_later(TICK, self._tick)

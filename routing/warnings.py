@@ -22,7 +22,7 @@ LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001  the word that operators and checks use
+class Danger:
     """What is wrong, and the admin page on which it can be put right."""
 
     text: str
@@ -108,9 +108,9 @@ CHECKS = (
 )
 
 
-def warnings(page: Model | None = None, limit: int = LIMIT) -> list[Warning]:
+def warnings(page: Model | None = None, limit: int = LIMIT) -> list[Danger]:
     """All that is dangerous, or what is so about the object of one admin page; of each kind at most ``limit``."""
-    found: list[Warning] = []
+    found: list[Danger] = []
     for check in CHECKS:
         rows = check.rows()
         about = check.page or rows.model
@@ -118,10 +118,10 @@ def warnings(page: Model | None = None, limit: int = LIMIT) -> list[Warning]:
             continue
         rows = rows if page is None else rows.filter(**{check.key: page.pk})
         guilty = list(islice(check.guilty(rows[: limit * 50]), limit + 1))
-        found += [Warning(check.text(row), _url(about, "change", getattr(row, check.key))) for row in guilty[:limit]]
+        found += [Danger(check.text(row), _url(about, "change", getattr(row, check.key))) for row in guilty[:limit]]
         if len(guilty) > limit:
             found.append(
-                Warning(f"… and more {about._meta.verbose_name_plural} with the same fault.", _url(about, "changelist"))
+                Danger(f"… and more {about._meta.verbose_name_plural} with the same fault.", _url(about, "changelist"))
             )
     return found
 

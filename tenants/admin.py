@@ -12,12 +12,14 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from tenants import operator_admin, report_views, usage_admin  # noqa: F401
-from tenants.forms import ApiKeyForm, TenantForm
+from tenants import operator_admin, report_views, usage_admin
+from tenants.forms import ApiKeyForm
 from tenants.issuing import Rotates, ShowsOnce
 from tenants.key_page import Issued, issued_key
 from tenants.models import ApiKey, Tenant
 
+#: Modules that register their models when they are imported.
+__all__ = ("operator_admin", "usage_admin")
 ON_OFF = {"on": "success", "off": "danger", "expired": "warning"}
 
 
@@ -47,7 +49,6 @@ class ApiKeyInline(TabularInline):  # type: ignore[misc]
 
 @admin.register(Tenant)
 class TenantAdmin(ShowsOnce):
-    form = TenantForm
     inlines = (ApiKeyInline,)
     list_display = ("name", "title", "state", "anonymous", "key_count", "created_at")
     list_filter = ("enabled", "anonymous")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import DatabaseError, DataError, IntegrityError, OperationalError, connections, transaction
+from django.db import DataError, Error, IntegrityError, OperationalError, connections, transaction
 
 from tenants import rollups
 from tenants.ledger import Entry, Ledger
@@ -31,7 +31,7 @@ _YIELD = 50
 
 def write(entries: Sequence[Entry], using: str = "default") -> int:
     """Store those entries that are not stored yet, with their rollups, in one transaction; returns how many it has
-    refused, having logged each with all it holds. Raises DatabaseError, with nothing stored, when the database is away.
+    refused, having logged each with all it holds. Raises django.db.Error, with nothing stored, when the database is away.
     """
     try:
         _write_new(entries, using)
@@ -186,5 +186,5 @@ class Drain:
             )
         try:
             connections[self.using].close()
-        except DatabaseError:
+        except Error:
             log.debug("closing the failed connection failed too", exc_info=True)

@@ -8,8 +8,6 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from tenants.models import ApiKey, Tenant
-
 SEPARATORS = re.compile(r"[,\s]+")
 
 
@@ -40,17 +38,9 @@ class NamesField(forms.Field):
         return list(initial or []) != self.to_python(data)
 
 
-class TenantForm(forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = Tenant
-        fields = "__all__"  # noqa: DJ007  the admin's fieldsets choose
-
-
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """A key's settings. Its secret is made by the server and is no field."""
 
     class Meta:
-        model = ApiKey
-        fields = "__all__"  # noqa: DJ007
         field_classes = {"allowed_models": NamesField, "allowed_providers": NamesField}
         widgets = {"allowed_models": NamesWidget, "allowed_providers": NamesWidget}

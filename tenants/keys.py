@@ -31,7 +31,7 @@ def digest(plain: str, pepper: bytes) -> bytes:
 class Names:
     """Names and ``*``-ended patterns that something is allowed; without any, everything is."""
 
-    __slots__ = ("exact", "everything", "prefixes")
+    __slots__ = ("everything", "exact", "prefixes")
 
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.everything = not names or "*" in names
@@ -39,7 +39,11 @@ class Names:
         self.prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
 
     def __contains__(self, name: object) -> bool:
-        return self.everything or name in self.exact or (isinstance(name, str) and bool(self.prefixes) and name.startswith(self.prefixes))
+        return (
+            self.everything
+            or name in self.exact
+            or (isinstance(name, str) and bool(self.prefixes) and name.startswith(self.prefixes))
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from django_prometheus.models import ExportModelOperationsMixin
 
 from tenants import keys
 
-SLUG = RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit.")
+SLUG = RegexValidator(
+    r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit."
+)
 
 
 def validate_names(value: Any) -> None:
@@ -28,16 +30,33 @@ def validate_names(value: Any) -> None:
 class Tenant(ExportModelOperationsMixin("tenant"), models.Model):  # type: ignore[misc]
     """A customer of the gateway: a team, an application, a company. Its name is immutable."""
 
-    name = models.CharField(max_length=63, unique=True, validators=[SLUG], help_text="Short name used in usage rows and metrics. Cannot be changed later.")
-    title = models.CharField(max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time.")
+    name = models.CharField(
+        max_length=63,
+        unique=True,
+        validators=[SLUG],
+        help_text="Short name used in usage rows and metrics. Cannot be changed later.",
+    )
+    title = models.CharField(
+        max_length=200, blank=True, help_text="What people read. Free text, may be changed at any time."
+    )
     enabled = models.BooleanField(default=True, help_text="Off: every key of this tenant is refused with 403.")
-    anonymous = models.BooleanField(default=False, help_text="Requests without any key count as this tenant. At most one tenant; refused off loopback unless GATEWAY_ALLOW_ANONYMOUS=1.")
+    anonymous = models.BooleanField(
+        default=False,
+        help_text="Requests without any key count as this tenant. At most one tenant; refused off loopback unless GATEWAY_ALLOW_ANONYMOUS=1.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
     class Meta:
         ordering = ("name",)
-        constraints = [models.UniqueConstraint(fields=("anonymous",), condition=models.Q(anonymous=True), name="one_anonymous_tenant", violation_error_message="Another tenant is already marked for anonymous requests.")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=("anonymous",),
+                condition=models.Q(anonymous=True),
+                name="one_anonymous_tenant",
+                violation_error_message="Another tenant is already marked for anonymous requests.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.title or self.name
@@ -52,13 +71,29 @@ class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: igno
 
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="keys", help_text="Whose key it is.")
     name = models.CharField(max_length=100, help_text="What it is for: an application, a person, an environment.")
-    prefix = models.CharField(max_length=16, editable=False, db_index=True, help_text="The first characters of the key, to recognise it.")
+    prefix = models.CharField(
+        max_length=16, editable=False, db_index=True, help_text="The first characters of the key, to recognise it."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: the key is refused within a second, everywhere.")
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="After this moment (UTC) the key is refused. Empty: never.")
-    allowed_models = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Public model names, or patterns such as gpt-*, that it may call. Empty: all.")
-    allowed_providers = models.JSONField(default=list, blank=True, validators=[validate_names], help_text="Names of the providers that its requests may go to. Empty: all.")
-    may_choose_provider = models.BooleanField(default=True, help_text="Whether the header x-provider may pick among the providers that it may use.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="After this moment (UTC) the key is refused. Empty: never."
+    )
+    allowed_models = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_names],
+        help_text="Public model names, or patterns such as gpt-*, that it may call. Empty: all.",
+    )
+    allowed_providers = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_names],
+        help_text="Names of the providers that its requests may go to. Empty: all.",
+    )
+    may_choose_provider = models.BooleanField(
+        default=True, help_text="Whether the header x-provider may pick among the providers that it may use."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
@@ -89,12 +124,18 @@ class ApiKey(ExportModelOperationsMixin("api_key"), models.Model):  # type: igno
 class OperatorToken(models.Model):
     """A token for the REST API: it acts as its user, with that user's permissions."""
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="gateway_tokens", help_text="Whose permissions it has.")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="gateway_tokens", help_text="Whose permissions it has."
+    )
     name = models.CharField(max_length=100, help_text="What it is for.")
-    prefix = models.CharField(max_length=16, editable=False, help_text="The first characters of the token, to recognise it.")
+    prefix = models.CharField(
+        max_length=16, editable=False, help_text="The first characters of the token, to recognise it."
+    )
     digest = models.CharField(max_length=64, unique=True, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: the token is refused.")
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="After this moment (UTC) the token is refused. Empty: never.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="After this moment (UTC) the token is refused. Empty: never."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
 
     class Meta:
@@ -140,11 +181,23 @@ class Usage(models.Model):
     the others are parts of these. ``cost`` is nano-dollars, null when unpriced. Times are microseconds.
     """
 
-    id = models.UUIDField(primary_key=True, editable=False, help_text="Our own id, which begins with the time. It goes to the provider as a header.")
-    kind = models.CharField(max_length=10, default="charge", help_text="charge: one request. correction: a later change to the request named below.")
+    id = models.UUIDField(
+        primary_key=True,
+        editable=False,
+        help_text="Our own id, which begins with the time. It goes to the provider as a header.",
+    )
+    kind = models.CharField(
+        max_length=10,
+        default="charge",
+        help_text="charge: one request. correction: a later change to the request named below.",
+    )
     corrects = models.UUIDField(null=True, help_text="The request whose charge this row corrects.")
     created_at = models.DateTimeField("time", db_index=True, help_text="When the gateway took the request in (UTC).")
-    request_id = models.CharField(max_length=128, db_index=True, help_text="The x-request-id of the reply: the client's own if it sent a legal one. Not unique.")
+    request_id = models.CharField(
+        max_length=128,
+        db_index=True,
+        help_text="The x-request-id of the reply: the client's own if it sent a legal one. Not unique.",
+    )
     tenant_id = models.BigIntegerField(default=0)
     tenant = models.CharField(max_length=63, blank=True, help_text="Whose request it was.")
     key_id = models.BigIntegerField(default=0)
@@ -152,27 +205,45 @@ class Usage(models.Model):
     key_prefix = models.CharField(max_length=16, blank=True, help_text="The first characters of the key.")
     dialect = models.CharField(max_length=20, help_text="Whose protocol the client spoke.")
     endpoint = models.CharField(max_length=30, help_text="Which API it called.")
-    model = models.CharField("model asked", max_length=255, blank=True, help_text="The model name that the client sent.")
-    route = models.CharField(max_length=255, blank=True, help_text="The route that answered to it. Reports count by this.")
+    model = models.CharField(
+        "model asked", max_length=255, blank=True, help_text="The model name that the client sent."
+    )
+    route = models.CharField(
+        max_length=255, blank=True, help_text="The route that answered to it. Reports count by this."
+    )
     provider_id = models.BigIntegerField(default=0)
     provider = models.CharField(max_length=63, blank=True, help_text="Who answered, or was tried last.")
     target_id = models.BigIntegerField(default=0)
     upstream_model = models.CharField(max_length=255, blank=True, help_text="The provider's own name of the model.")
-    upstream_request_id = models.CharField(max_length=255, blank=True, help_text="The provider's request id: quote it to their support.")
+    upstream_request_id = models.CharField(
+        max_length=255, blank=True, help_text="The provider's request id: quote it to their support."
+    )
     upstream_response_id = models.CharField(max_length=255, blank=True, help_text="The provider's id of the answer.")
-    status = models.PositiveSmallIntegerField(help_text="The HTTP status that the client got. A stream that broke keeps the 200 it began with: see the error kind.")
-    error_kind = models.CharField(max_length=20, blank=True, help_text="Empty: it went well. cancelled: the client left before the end.")
+    status = models.PositiveSmallIntegerField(
+        help_text="The HTTP status that the client got. A stream that broke keeps the 200 it began with: see the error kind."
+    )
+    error_kind = models.CharField(
+        max_length=20, blank=True, help_text="Empty: it went well. cancelled: the client left before the end."
+    )
     attempts = models.PositiveSmallIntegerField(default=0, help_text="How many times a provider was called for it.")
     stream = models.BooleanField(default=False, help_text="Whether the answer was streamed.")
     input_tokens = models.BigIntegerField(default=0, help_text="All input, cache reads and writes included.")
     output_tokens = models.BigIntegerField(default=0, help_text="All output, reasoning included.")
-    cache_read_tokens = models.BigIntegerField(default=0, help_text="Part of the input: read from the provider's cache.")
-    cache_write_tokens = models.BigIntegerField(default=0, help_text="Part of the input: written to the provider's cache.")
+    cache_read_tokens = models.BigIntegerField(
+        default=0, help_text="Part of the input: read from the provider's cache."
+    )
+    cache_write_tokens = models.BigIntegerField(
+        default=0, help_text="Part of the input: written to the provider's cache."
+    )
     reasoning_tokens = models.BigIntegerField(default=0, help_text="Part of the output: thinking.")
     estimated = models.BooleanField(default=False, help_text="The provider told no usage, so the gateway counted.")
     cost = models.BigIntegerField(null=True, help_text="Nano-dollars. Empty: the model has no price.")
-    duration_us = models.BigIntegerField(default=0, help_text="Microseconds from the request's head to the last byte of the answer.")
-    first_byte_us = models.BigIntegerField(null=True, help_text="Microseconds from the request's head to the first byte of the answer.")
+    duration_us = models.BigIntegerField(
+        default=0, help_text="Microseconds from the request's head to the last byte of the answer."
+    )
+    first_byte_us = models.BigIntegerField(
+        null=True, help_text="Microseconds from the request's head to the first byte of the answer."
+    )
     revision = models.BigIntegerField(default=0, help_text="The configuration that was in force: see Revisions.")
     client_ip = models.CharField(max_length=45, blank=True, help_text="Where it came from, behind the trusted proxies.")
     end_user = models.CharField(max_length=255, blank=True, help_text="The x-gateway-user that the client sent.")
@@ -225,9 +296,13 @@ class Rollup(models.Model):
 
 class UsageHour(Rollup):
     class Meta:
-        constraints = [models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_hour")]
+        constraints = [
+            models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_hour")
+        ]
 
 
 class UsageDay(Rollup):
     class Meta:
-        constraints = [models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_day")]
+        constraints = [
+            models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_day")
+        ]

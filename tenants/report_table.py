@@ -58,7 +58,7 @@ class Table:
 def _cells(row: Row) -> tuple[str, ...]:
     return (
         *(f"{getattr(row, name):,}" for name in COUNTS),
-        rounded(row.cost),
+        rounded(row.cost) if row.cost or not row.unpriced else "no price",
         duration(row.p50_us),
         duration(row.p95_us),
     )

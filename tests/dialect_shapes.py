@@ -154,7 +154,7 @@ def settled(events: list[Event], model: Started | None = None, stream: bool = Fa
     used = [event for event in events if isinstance(event, Used)]
     failed = any(isinstance(event, Failed) for event in events)
     found = [_settled(event, told, stream) for event in events if not isinstance(event, Used)]
-    return found if failed else found + used[-1:]  # type: ignore[return-value]
+    return found if failed else [*found, *used[-1:]]
 
 
 def _settled(event: Event, told: Started, stream: bool) -> Event:

@@ -28,7 +28,11 @@ Answer = Callable[[httpx.Request], Any]
 
 def upstream(id: int = 1, name: str = "up", kind: str = "openai", **changes: Any) -> Upstream:
     preset = PRESETS[kind]
-    form = {"bearer": (b"authorization", f"Bearer {SECRET}".encode()), "x-api-key": (b"x-api-key", SECRET.encode()), "x-goog-api-key": (b"x-goog-api-key", SECRET.encode())}
+    form = {
+        "bearer": (b"authorization", f"Bearer {SECRET}".encode()),
+        "x-api-key": (b"x-api-key", SECRET.encode()),
+        "x-goog-api-key": (b"x-goog-api-key", SECRET.encode()),
+    }
     made = Upstream(
         id=id,
         name=name,
@@ -75,11 +79,15 @@ class Plane:
 
         self.gateway = Gateway(Connections(transports={"*": httpx.MockTransport(handle)}), table=made, options=options)
         self.router = URLRouter(urls.urlpatterns)
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(self.app, raise_app_exceptions=True), base_url="http://gateway.test", headers={"authorization": f"Bearer {KEY}"})
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=True),
+            base_url="http://gateway.test",
+            headers={"authorization": f"Bearer {KEY}"},
+        )
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         scope["gateway"] = self.gateway
-        await self.router(scope, receive, send)
+        await (urls.HOT.get(scope["path"]) or self.router)(scope, receive, send)
 
     @property
     def rows(self) -> list[Entry]:

@@ -24,7 +24,19 @@ TENANT = "tester"
 LIMIT = 60.0  # seconds after which a condition counts as never met: generous, the machine may be busy
 SERVERS = ("uvicorn", "daphne")
 #: What a developer's shell may hold and a test's gateway must not see.
-FOREIGN = ("GATEWAY_", "LLM_GATEWAY_", "SERVER_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OLLAMA_", "DATABASE_")
+FOREIGN = (
+    "GATEWAY_",
+    "LLM_GATEWAY_",
+    "SERVER_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "GEMINI_",
+    "GOOGLE_",
+    "OLLAMA_",
+    "DATABASE_",
+    "DJANGO_",
+    "SECRET_",
+)
 KEPT = frozenset({"GATEWAY_UPSTREAM_TRANSPORT"})
 
 Row = dict[str, Any]
@@ -117,7 +129,9 @@ class Gateway:
             raise AssertionError(f"{len(self.rows(prefix))} rows of {count} requests {prefix}*") from None
         found = self.rows(prefix)
         doubled = [name for name, rows in found.items() if len(rows) != 1]
-        assert not doubled and len(found) == count, f"{len(found)} rows for {count} requests, more than one: {doubled[:9]}"
+        assert not doubled and len(found) == count, (
+            f"{len(found)} rows for {count} requests, more than one: {doubled[:9]}"
+        )
         return {name: rows[0] for name, rows in found.items()}
 
     def rss(self) -> int:
@@ -145,7 +159,7 @@ def database(data: Path, mode: str = "ro") -> sqlite3.Connection:
 
 def environment(data: Path, extra: dict[str, str]) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(FOREIGN)}
-    return {**clean, "GATEWAY_DATA_DIR": str(data), "GATEWAY_DRAIN_DELAY": "0", **extra}
+    return {**clean, "GATEWAY_ENV_FILE": "", "GATEWAY_DATA_DIR": str(data), "GATEWAY_DRAIN_DELAY": "0", **extra}
 
 
 def manage(data: Path, *arguments: str) -> None:

@@ -23,8 +23,9 @@ ANTHROPIC = ("anthropic.messages", "anthropic.count_tokens")
 GEMINI = ("gemini.generateContent", "gemini.streamGenerateContent", "gemini.countTokens", "gemini.embedContent")
 CLIENT_APIS = OPENAI + ANTHROPIC + GEMINI
 
-#: Which preset stands for whoever answered; the rest goes through the compatible kind of its dialect.
+#: Which of the tests' providers stands for whoever answered; the rest goes to the compatible one of its dialect.
 KINDS = {
+    "huggingface": "huggingface",
     "azure": "azure-openai",
     "llamacpp": "llama.cpp",
     "api.voyageai.com": "voyage",
@@ -137,8 +138,7 @@ def _recording(row: Json) -> Recording:
 def load() -> tuple[Recording, ...]:
     """All recordings of the dialects that clients may speak; none where the folder is absent."""
     files = [folder() / f"{api}.jsonl" for api in CLIENT_APIS]
-    texts = (file.read_text(encoding="utf-8") for file in files if file.exists())
-    lines = (line for text in texts for line in text.split("\n") if line)
+    lines = (line for file in files if file.exists() for line in file.read_text("utf-8").split("\n") if line)
     return tuple(_recording(json.loads(line)) for line in lines)
 
 
@@ -146,12 +146,10 @@ def require() -> tuple[Recording, ...]:
     """The recordings, or a skip that says why; a failure where nothing may be skipped."""
     import pytest  # the replay upstream loads this module without it
 
-    if found := load():
-        return found
-    reason = f"no recordings in {folder()} (GATEWAY_RECORDINGS)"
-    if os.environ.get("GATEWAY_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    if not load():
+        reason = f"no recordings in {folder()} (GATEWAY_RECORDINGS)"
+        (pytest.fail if os.environ.get("GATEWAY_REQUIRE_ALL") == "1" else pytest.skip)(reason)
+    return load()
 
 
 def of_dialect(dialect: str) -> list[Recording]:

@@ -23,11 +23,14 @@ BASES = {
     "ollama": "",
     "llama.cpp": "/v1",
     "openai-compatible": "/v1",
+    "huggingface": "/v1",
     "anthropic": "",
     "anthropic-compatible": "",
     "gemini": "",
     "gemini-compatible": "",
 }
+#: Providers that are no preset of their own but one with a setting: this one tells the usage of a stream unasked.
+SETTINGS: dict[str, Json] = {"huggingface": {"kind": "openai-compatible", "stream_usage": "native"}}
 APIS = {"chat": "chat", "responses": "responses", "completions": "completions", "embeddings": "embeddings"}
 API_OF_DIALECT = {"anthropic": "messages", "gemini": "generate"}
 #: Fields with which some recorded clients chose providers; the routes of these tests let them through.
@@ -41,9 +44,9 @@ def api(recording: Recording) -> str:
 
 
 def _provider(kind: str, recordings: Iterable[Recording], upstream: Upstream) -> Json:
-    apis = sorted({api(recording) for recording in recordings if recording.kind == kind} | {"chat"} & {kind})
+    apis = sorted({api(recording) for recording in recordings if recording.kind == kind})
     found: Json = {"name": kind, "kind": kind, "base_url": upstream.origin + BASES[kind], "api_key": SECRET}
-    return {**found, "apis": apis or ["chat"], "max_retries": 0}
+    return {**found, "apis": apis or ["chat"], "max_retries": 0, **SETTINGS.get(kind, {})}
 
 
 def config(recordings: list[Recording], upstream: Upstream, renamed: Iterable[Recording] = ()) -> Json:

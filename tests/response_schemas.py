@@ -52,10 +52,10 @@ def validator(name: str, schema: str) -> Any:
     """Of one component of the document ``name``. Unions with a discriminator are narrowed to the branch that it
     names: an error then says what is wrong, and branches that accept anything cannot hide it."""
     jsonschema = pytest.importorskip("jsonschema")
-    from referencing import Registry, Resource
+    from referencing import Registry
     from referencing.jsonschema import DRAFT202012
 
-    registry = Registry().with_resource("doc", Resource(document(name), DRAFT202012))
+    registry: Any = Registry().with_resource("doc", DRAFT202012.create_resource(document(name)))
     return jsonschema.Draft202012Validator({"$ref": f"doc#/components/schemas/{schema}"}, registry=registry)
 
 
@@ -76,7 +76,6 @@ def event_schemas(name: str) -> dict[str, str]:
 
 def faults(name: str, schema: str, doc: Json) -> list[str]:
     """The deepest error of each fault, as ``path: message``."""
-    from jsonschema.exceptions import best_match
-
-    error = best_match(validator(name, schema).iter_errors(doc))
+    best = pytest.importorskip("jsonschema.exceptions").best_match
+    error = best(validator(name, schema).iter_errors(doc))
     return [] if error is None else [f"{error.json_path}: {error.message[:200]}"]

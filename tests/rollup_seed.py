@@ -41,8 +41,8 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
             sums |= rollups.hourly(entries)
         daily = rollups.daily(sums)
         with writing("default") as statements:
-            rollups._add(statements, UsageHour, sums)
-            rollups._add(statements, UsageDay, daily)
+            rollups.add(statements, UsageHour, sums)
+            rollups.add(statements, UsageDay, daily)
         written += len(sums) + len(daily)
     return written
 

@@ -108,7 +108,7 @@ def ask(client: Any, recording: Recording) -> Outcome:
     try:
         found = method(**arguments)
         for part in found if isinstance(found, (Iterator, openai.Stream, anthropic.Stream)) else [found]:
-            parts.append(_told(part))
+            parts.append(_told(part))  # noqa: PERF401  what came before an exception counts, too
     except Exception as error:
         return Outcome(tuple(parts), _raised(error))
     return Outcome(tuple(parts), None)
@@ -121,7 +121,7 @@ async def ask_async(client: Any, recording: Recording) -> Outcome:
         found = await method(**arguments)
         if isinstance(found, (AsyncIterator, openai.AsyncStream, anthropic.AsyncStream)):
             async for part in found:
-                parts.append(_told(part))
+                parts.append(_told(part))  # noqa: PERF401
         else:
             parts.append(_told(found))
     except Exception as error:
@@ -133,8 +133,9 @@ def outcomes(dialect: str, origin: str, recordings: list[Recording]) -> dict[str
     """All ``recordings`` by the synchronous SDK, a few at a time."""
     asked = client(dialect, origin, asynchronous=False)
     with ThreadPoolExecutor(4) as threads:
-        found = threads.map(lambda recording: ask(asked, recording), recordings)
-        return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}
+        found = list(threads.map(lambda recording: ask(asked, recording), recordings))
+    asked.close()
+    return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}
 
 
 async def outcomes_async(dialect: str, origin: str, recordings: list[Recording]) -> dict[str, Outcome]:
@@ -145,4 +146,5 @@ async def outcomes_async(dialect: str, origin: str, recordings: list[Recording])
             return await ask_async(asked, recording)
 
     found = await asyncio.gather(*map(one, recordings))
+    await (asked.aclose() if dialect == "gemini" else asked.close())
     return {recording.id: outcome for recording, outcome in zip(recordings, found, strict=True)}

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 FOREIGN = ("GATEWAY_", "LLM_GATEWAY_", "SERVER_", "SECRET_KEY", "DJANGO_", "PRINT_SECRETS")
 VENDORS = ("_API_KEY", "_BASE_URL", "_TIMEOUT", "_MAX_RETRIES")
@@ -16,11 +17,15 @@ for name in [name for name in os.environ if name.startswith(FOREIGN) or name.end
     if name not in KEPT:
         del os.environ[name]
 
-_data = tempfile.mkdtemp(prefix="gateway-tests-")
+_data = Path(tempfile.gettempdir(), f"gateway-tests-{os.getpid()}")
+for old in _data.parent.glob("gateway-tests-*"):  # mypy loads settings, too, and leaves without a good-bye
+    if not Path("/proc", old.name.rpartition("-")[2]).exists() or old == _data:
+        shutil.rmtree(old, ignore_errors=True)
+_data.mkdir(mode=0o700)
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ |= {
     "GATEWAY_ENV_FILE": "",  # a developer's .env is not read, here and in processes that tests start
-    "GATEWAY_DATA_DIR": _data,
+    "GATEWAY_DATA_DIR": str(_data),
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings",  # for those processes
 }
 if os.environ.get("DATABASE_URL"):
@@ -28,10 +33,11 @@ if os.environ.get("DATABASE_URL"):
     os.environ["GATEWAY_ENCRYPTION_KEYS"] = "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMDE="
     os.environ["GATEWAY_KEY_PEPPERS"] = "only-for-tests-only-for-tests"
 
+from gateway_project.database import SQLITE  # noqa: E402
 from gateway_project.settings import *  # noqa: E402, F403
-from gateway_project.settings import DATABASES, SQLITE  # noqa: E402
+from gateway_project.settings import DATABASES  # noqa: E402
 
 if DATABASES["default"]["ENGINE"] == SQLITE:
     # A file, as in production: threads have connections of their own, and wait for each other.
-    DATABASES["default"]["TEST"] = {"NAME": os.path.join(_data, "test.sqlite3")}
+    DATABASES["default"]["TEST"] = {"NAME": str(_data / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

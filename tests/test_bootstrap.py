@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import stat
 import subprocess
-import sys
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.contrib.auth import authenticate, get_user_model
 from django.core.management import CommandError, call_command
 
-from gateway_project.keyring import MAKERS
 from providers.models import Provider
-from routing import fingerprints
 from routing.bootstrap import Made, bootstrap
 from routing.first_request import curl, report, text
-from routing.models import Defaults, Fingerprint, Revision, Route
+from routing.models import Defaults, Revision, Route
 from routing.vendors import Vendor
 from tenants import keys
 from tenants.models import ApiKey, Tenant
-from tests.live import database, environment
-from tests.recordings import REPOSITORY
 
 OPENAI = Vendor("openai", "sk-0123456789abcdef0123", timeout=90, max_retries=4)
 OLLAMA = Vendor("ollama", base_url="http://127.0.0.1:11434")
@@ -177,153 +165,18 @@ def test_an_admin_who_is_no_superuser_keeps_the_name() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", list(MAKERS))
-def test_another_secret_than_the_database_was_written_with_is_refused(settings: Any, name: str) -> None:
-    fingerprints.verify()
-    before = getattr(settings, name)
-    new = "x" * 40 if name == "SECRET_KEY" else [type(before[0])("x" * 40, "ascii") if isinstance(before[0], bytes) else "x" * 40]
-    setattr(settings, name, new)
-    with pytest.raises(fingerprints.WrongSecret, match=name):
-        fingerprints.verify()
-    setattr(settings, name, before)
-    fingerprints.verify()
-
-
-@pytest.mark.django_db
-def test_secrets_are_rotated_by_putting_the_new_one_first(settings: Any) -> None:
-    fingerprints.verify()
-    old, new = settings.GATEWAY_KEY_PEPPERS[0], b"another pepper of some length"
-    settings.GATEWAY_KEY_PEPPERS = [new, old]
-    fingerprints.verify()
-    settings.GATEWAY_KEY_PEPPERS = [new]
-    fingerprints.verify()
-    settings.GATEWAY_KEY_PEPPERS = [old]
-    with pytest.raises(fingerprints.WrongSecret):
-        fingerprints.verify()
-    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "n" * 50, [settings.SECRET_KEY]
-    settings.GATEWAY_KEY_PEPPERS = [new]
-    fingerprints.verify()
-
-
-@pytest.mark.django_db
-def test_marks_tell_nothing_of_the_secrets(settings: Any) -> None:
-    bootstrap([OPENAI])
-    marks = " ".join(Fingerprint.objects.values_list("digest", flat=True))
-    assert settings.SECRET_KEY not in marks
-    assert OPENAI.api_key not in marks
-    assert len(set(marks.split())) == len(marks.split()) == 4
-
-
-@pytest.mark.django_db
 @pytest.mark.parametrize("vendor", [None, OPENAI, OLLAMA, Vendor("anthropic", "sk-ant"), Vendor("gemini", "AIza")])
 def test_what_is_printed_can_be_pasted(vendor: Vendor | None) -> None:
     made = bootstrap([vendor] if vendor else [])
     found = report(made, "https://gw.example")
     assert {made.password, made.key, "https://gw.example/admin/"} <= set(text(found).split())
-    parsed = subprocess.run(["sh", "-c", f"curl() {{ printf '%s\\n' \"$@\"; }}; {found['curl']}"], capture_output=True, text=True, check=True).stdout.splitlines()
+    parsed = subprocess.run(
+        ["sh", "-c", f"curl() {{ printf '%s\\n' \"$@\"; }}; {found['curl']}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
     assert parsed[1].startswith("https://gw.example/v1")
     assert any(made.key in argument for argument in parsed)
     assert json.loads(parsed[-1])
     assert curl("https://gw.example", "gw-other", made.providers[0]) != found["curl"]
-
-
-# The command, as a process of its own.
-
-
-def start(data: Path, *arguments: str, **extra: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "manage.py", "bootstrap", "--migrate", *arguments]
-    env = environment(data, {"GATEWAY_ENV_FILE": "", **extra})
-    return subprocess.Popen(command, cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def run(data: Path, *arguments: str, **extra: str) -> str:
-    process = start(data, *arguments, **extra)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    return output
-
-
-def test_secrets_go_into_a_file_unless_a_terminal_or_the_operator_wants_them(tmp_path: Path) -> None:
-    output = run(tmp_path)
-    file = tmp_path / "first-start.txt"
-    assert str(file) in output
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    key = next(word for word in file.read_text().split() if word.startswith("gw-"))
-    assert key not in output
-    assert run(tmp_path).strip() == ""
-    assert "Authorization: Bearer gw-" in run(tmp_path / "another", PRINT_SECRETS="1")
-    assert not (tmp_path / "another" / "first-start.txt").exists()
-
-
-def test_json(tmp_path: Path) -> None:
-    hidden = json.loads(run(tmp_path / "one", "--json"))
-    assert set(hidden) == {"admin_url", "providers", "secrets_file"}
-    shown = json.loads(run(tmp_path / "two", "--json", PRINT_SECRETS="1"))
-    assert {"username", "password", "key", "curl"} <= set(shown)
-    assert {"username", "password", "key", "curl"} <= set(json.loads(Path(hidden["secrets_file"]).read_text()))
-    assert set(json.loads(run(tmp_path / "two", "--json"))) == {"admin_url", "providers"}
-
-
-def test_a_terminal_is_told(tmp_path: Path) -> None:
-    parent, child = pty.openpty()
-    env = environment(tmp_path, {"GATEWAY_ENV_FILE": ""})
-    process = subprocess.Popen([sys.executable, "manage.py", "bootstrap", "--migrate"], cwd=REPOSITORY, env=env, stdout=child)
-    os.close(child)
-    output = b""
-    try:
-        while piece := os.read(parent, 4096):
-            output += piece
-    except OSError:  # Linux's way of saying that the other side is closed
-        pass
-    os.close(parent)
-    assert process.wait(120) == 0
-    assert b"Authorization: Bearer gw-" in output
-    assert not (tmp_path / "first-start.txt").exists()
-
-
-def at_once(data: list[Path], **extra: str) -> list[dict[str, Any]]:
-    processes = [start(path, "--json", PRINT_SECRETS="1", **extra) for path in data]
-    ended = [(process.communicate(timeout=240), process.returncode) for process in processes]
-    assert [code for _, code in ended] == [0] * len(data), ended
-    return [json.loads(output) for (output, _), _ in ended]
-
-
-def test_three_at_once_make_one_of_each(tmp_path: Path) -> None:
-    told = at_once([tmp_path] * 3)
-    assert sum("password" in found for found in told) == 1
-    assert sum("key" in found for found in told) == 1
-    with database(tmp_path) as connection:
-        counts = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("auth_user", "tenants_tenant", "tenants_apikey", "providers_provider")]
-    assert counts == [1, 1, 1, 1]
-
-
-@pytest.fixture
-def empty_postgres() -> Iterator[str]:
-    """The URL of a database of its own."""
-    server, name = os.environ["DATABASE_URL"], f"gateway_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
-        yield f"{server.rpartition('/')[0]}/{name}"
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
-
-
-@pytest.mark.postgres
-def test_three_machines_at_once_make_one_of_each(tmp_path: Path, empty_postgres: str) -> None:
-    secrets = {name: make() for name, make in MAKERS.items()}
-    told = at_once([tmp_path / str(number) for number in range(3)], DATABASE_URL=empty_postgres, **secrets)
-    assert sum("password" in found for found in told) == 1
-    assert sum("key" in found for found in told) == 1
-    with psycopg.connect(empty_postgres) as connection:
-        tables = ("auth_user", "tenants_tenant", "tenants_apikey", "providers_provider")
-        rows = [connection.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables]  # type: ignore[arg-type]
-    assert rows == [(1,)] * 4
-
-
-@pytest.mark.postgres
-def test_a_machine_with_another_secret_is_refused(tmp_path: Path, empty_postgres: str) -> None:
-    secrets = {name: make() for name, make in MAKERS.items()}
-    run(tmp_path, DATABASE_URL=empty_postgres, **secrets)
-    process = start(tmp_path, DATABASE_URL=empty_postgres, **secrets | {"GATEWAY_KEY_PEPPERS": MAKERS["GATEWAY_KEY_PEPPERS"]()})
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert errors.startswith("CommandError: GATEWAY_KEY_PEPPERS is not the one that this database was written with")

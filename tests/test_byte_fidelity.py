@@ -34,14 +34,16 @@ SENT_AUTH = {
     "openrouter": ("authorization", f"Bearer {replay.SECRET}"),
 }
 #: Who tells the usage of a chat stream without being asked, so that nothing is added to the request.
-NATIVE_USAGE = frozenset({"mistral", "perplexity"})
+NATIVE_USAGE = frozenset({"mistral", "perplexity", "huggingface"})
 SPLICED_APIS = frozenset({"openai.chat", "openai.completions"})
 PASSED = frozenset({"content-type", "accept", "anthropic-version", "anthropic-beta"})
 OPERATORS = frozenset({"openai-organization", "openai-project", "x-ratelimit-limit-input-images", "etag", "expect-ct"})
 #: Replies in which an error stands in the middle of a stream that had begun with 200.
-BROKEN_STREAMS = frozenset({"openai.chat-1fa1ebdff37a", "openai.chat-c70bf58c2248"})
+BROKEN_STREAMS = frozenset({"openai.chat-1fa1ebdff37a", "openai.chat-c70bf58c2248", "openai.chat-5f5d29271438"})
 ERROR_SHAPES: dict[str, Callable[[Json], bool]] = {
-    "openai": lambda body: body["error"]["type"] == "server_error" and "code" in body["error"] and "param" in body["error"],
+    "openai": lambda body: (
+        body["error"]["type"] == "server_error" and "code" in body["error"] and "param" in body["error"]
+    ),
     "anthropic": lambda body: body["type"] == "error" and body["error"]["type"] == "api_error",
     "gemini": lambda body: body["error"]["status"] == "INTERNAL" and body["error"]["code"] == 502,
 }
@@ -131,7 +133,9 @@ def test_every_reply_is_kept(exchanges: list[Exchange], gateway: Gateway) -> Non
 
     kept = Counter(one.recording.api for one in exchanges if mapped_status(one.recording) is None)
     found = failing(exchanges, wrong)
-    print(f"\n{gateway.server}: {sum(kept.values())} of {len(exchanges)} statuses kept, {len(found)} replies differ: {dict(kept)}")
+    print(
+        f"\n{gateway.server}: {sum(kept.values())} of {len(exchanges)} statuses kept, {len(found)} replies differ: {dict(kept)}"
+    )
     assert not found, "\n".join(found[:20])
 
 
@@ -165,7 +169,8 @@ def test_paths_and_headers(exchanges: list[Exchange]) -> None:
             "upstream auth": auth is None or headers.get(auth[0]) == auth[1],
             "client key upstream": KEY not in json.dumps(one.seen) and KEY.encode() not in one.seen_body,
             "forwarded headers": all(
-                headers.get(name) == (value if name in PASSED else None) for name, value in recording.request_headers.items()
+                headers.get(name) == (value if name in PASSED else None)
+                for name, value in recording.request_headers.items()
             ),
             "accept-encoding": headers.get("accept-encoding") == "identity",
             "x-request-id": reply.headers.get("x-request-id") == one.request_id,
@@ -189,21 +194,26 @@ def test_every_row_tells_the_recorded_usage(exchanges: list[Exchange], gateway: 
         row, recording, wanted = rows[one.request_id], one.recording, expected(one.recording)
         got = Tokens(*(row[name] for name in Tokens._fields))
         checks = {
-            f"tokens {wanted} → {got}": bool(row["estimated"]) or got == (0, 0, 0, 0, 0) if wanted is None else got == wanted,
+            f"tokens {wanted} → {got}": bool(row["estimated"]) or got == (0, 0, 0, 0, 0)
+            if wanted is None
+            else got == wanted,
             "estimated": wanted is None or not row["estimated"],
             "status": row["status"] == one.reply.status,
             "model": row["model"] == replay.asked(recording),
             "upstream model": row["upstream_model"] == recording.model,
             "provider": row["provider"] == recording.kind,
             "stream": bool(row["stream"]) == asked_for_stream(recording),
-            f"error kind {row['error_kind']!r}": bool(row["error_kind"]) == (recording.status >= 400 or recording.id in BROKEN_STREAMS),
+            f"error kind {row['error_kind']!r}": bool(row["error_kind"])
+            == (recording.status >= 400 or recording.id in BROKEN_STREAMS),
         }
         bad = [name for name, fine in checks.items() if not fine]
         return f"{bad}" if bad else ""
 
     found = failing(exchanges, wrong)
     told = Counter(one.recording.api for one in exchanges if expected(one.recording) is not None)
-    print(f"\n{gateway.server}: usage of {sum(told.values())} recordings compared, {len(found)} rows differ: {dict(told)}")
+    print(
+        f"\n{gateway.server}: usage of {sum(told.values())} recordings compared, {len(found)} rows differ: {dict(told)}"
+    )
     assert not found, "\n".join(found[:40])
 
 
@@ -225,15 +235,21 @@ def without_unasked_usage(reply: bytes) -> bytes:
 
 
 def spliced_badly(wanted: bytes, got: bytes) -> str:
-    """"" if ``got`` is ``wanted`` with the asking for usage put in at one place and no other byte changed."""
+    """ "" if ``got`` is ``wanted`` with the asking for usage put in at one place and no other byte changed."""
     document = json.loads(wanted)
     document.setdefault("stream_options", {})["include_usage"] = True
     if json.loads(got) != document:
         return f"not the same document: {differs(wanted, got)}"
     start = next((n for n, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]), len(wanted))
-    return "" if got.endswith(wanted[start:]) and len(got) > len(wanted) else f"more than one place: {differs(wanted, got)}"
+    return (
+        ""
+        if got.endswith(wanted[start:]) and len(got) > len(wanted)
+        else f"more than one place: {differs(wanted, got)}"
+    )
 
 
 def differs(wanted: bytes, got: bytes) -> str:
-    start = next((n for n, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]), min(len(wanted), len(got)))
+    start = next(
+        (n for n, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]), min(len(wanted), len(got))
+    )
     return f"at {start} of {len(wanted)}/{len(got)}: {wanted[start - 30 : start + 120]!r} → {got[start - 30 : start + 120]!r}"

@@ -44,7 +44,7 @@ def gemini_faults(doc: Any) -> list[str]:
     """By the SDK's models, which forbid names that they do not know."""
     from google.genai import types
 
-    parts = [(types.Content, content) for content in doc["contents"]]
+    parts: list[tuple[Any, Any]] = [(types.Content, content) for content in doc["contents"]]
     parts += [(types.GenerationConfig, doc["generationConfig"])] if "generationConfig" in doc else []
     parts += [(types.Tool, tool) for tool in doc.get("tools", [])]
     parts += [(types.ToolConfig, doc["toolConfig"])] if "toolConfig" in doc else []

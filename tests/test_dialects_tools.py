@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from providers import schemas
-from providers.chat import Chat, CustomTool, FunctionTool, Message, NamespaceTool, Text, ToolCall, ToolResult
+from providers.chat import Chat, CustomTool, FunctionTool, Message, NamespaceTool, Text, Tool, ToolCall, ToolResult
 from providers.dialects import CLIENTS, UPSTREAMS
 from providers.dialects.tool_ids import with_ids
 from providers.dialects.tool_names import InputText, Naming, ToolNames, wrapped
@@ -22,13 +22,13 @@ PATCH = '*** Begin Patch\n*** "a" \\ é 🌊\n*** End Patch'
 def agent() -> Chat:
     """What an agent asks: a freeform tool, one in a namespace, one with a name that some upstreams refuse."""
     lookup = FunctionTool("search", "Search", {"type": "object", "properties": {"q": {"type": "string"}}})
-    tools = [CustomTool("apply_patch"), NamespaceTool("github", None, [lookup]), FunctionTool("my tool/№1")]
+    tools: list[Tool] = [CustomTool("apply_patch"), NamespaceTool("github", None, [lookup]), FunctionTool("my tool/№1")]
     return Chat("openai_responses", "m", [Message("user", [Text("hi")])], tools=tools, stream=True)
 
 
 def upstream_call(upstream: str, name: str, arguments: str) -> list[Event]:
     """The events of a call as ``upstream`` would stream it, read by its own reader for ``agent``."""
-    told = [
+    told: list[Event] = [
         Started("id", "m", 1, upstream),
         ToolStarted(0, "call_1", name),
         ToolDelta(0, arguments[:9]),

@@ -40,12 +40,20 @@ NAMED: dict[str, list[dict[str, Any]]] = {
     "messages": [
         {"container": "obj-1", "messages": []},
         {"container": {"id": "obj-1"}, "messages": []},
-        {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "obj-1"}}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "obj-1"}}]}
+            ]
+        },
         {"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "obj-1"}]}]},
     ],
     "generate": [
         {"cachedContent": "obj-1"},
-        {"contents": [{"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/obj-1"}}]}]},
+        {
+            "contents": [
+                {"parts": [{"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/obj-1"}}]}
+            ]
+        },
     ],
 }
 
@@ -70,11 +78,23 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 
 def everything(**changes: Any) -> Any:
-    providers = {1: upstream(1, "open", "openai-compatible"), 2: upstream(2, "ant", "anthropic"), 3: upstream(3, "gem", "gemini")}
+    providers = {
+        1: upstream(1, "open", "openai-compatible"),
+        2: upstream(2, "ant", "anthropic"),
+        3: upstream(3, "gem", "gemini"),
+    }
     return table(route("gpt", *providers.values()), **changes)
 
 
-async def call(p: Plane, method: str, path: str, endpoint: Endpoint, model: str = "gpt", extra: dict[str, Any] | None = None, **kwargs: Any) -> httpx.Response:
+async def call(
+    p: Plane,
+    method: str,
+    path: str,
+    endpoint: Endpoint,
+    model: str = "gpt",
+    extra: dict[str, Any] | None = None,
+    **kwargs: Any,
+) -> httpx.Response:
     if method != "POST" or endpoint.body == "none":
         return await p.client.request(method, path, **kwargs)
     if endpoint.body == "multipart":
@@ -118,14 +138,25 @@ async def test_a_model_that_the_key_may_not_use_is_403_or_404(method: str, path:
         assert p.requests == []
 
 
-@pytest.mark.parametrize(("method", "path", "endpoint"), [row for row in ROWS if row[2].api in NAMED or "{id}" in row[2].path], ids=[i for i, row in zip(IDS, ROWS, strict=True) if row[2].api in NAMED or "{id}" in row[2].path])
+@pytest.mark.parametrize(
+    ("method", "path", "endpoint"),
+    [row for row in ROWS if row[2].api in NAMED or "{id}" in row[2].path],
+    ids=[i for i, row in zip(IDS, ROWS, strict=True) if row[2].api in NAMED or "{id}" in row[2].path],
+)
 async def test_another_tenants_objects_are_404(method: str, path: str, endpoint: Endpoint) -> None:
     provider = {"openai": 1, "anthropic": 2, "gemini": 3}[endpoint.dialect]
     bodies: list[dict[str, Any] | None] = [None] if "{id}" in endpoint.path else list(NAMED[endpoint.api])
     async with plane(everything(), answer) as p:
-        await p.gateway.objects.remember([StoredObject(object_id, 1, "response", provider, provider, provider, "gpt", "gpt") for object_id in ("resp_1", "obj-1", "files/obj-1")])
+        await p.gateway.objects.remember(
+            [
+                StoredObject(object_id, 1, "response", provider, provider, provider, "gpt", "gpt")
+                for object_id in ("resp_1", "obj-1", "files/obj-1")
+            ]
+        )
         for body in bodies:
-            foreign = await call(p, method, path, endpoint, extra=body, headers={"authorization": f"Bearer {OTHER_KEY}"})
+            foreign = await call(
+                p, method, path, endpoint, extra=body, headers={"authorization": f"Bearer {OTHER_KEY}"}
+            )
             assert foreign.status_code == 404, (body, foreign.text)
             assert p.requests == []
         for body in bodies:

@@ -18,8 +18,28 @@ from tests.inprocess import KEY, OTHER_KEY, SECRET, plane, route, sse, table, up
 pytestmark = pytest.mark.asyncio
 
 CHAT = {"model": "gpt", "messages": [{"role": "user", "content": "hi"}]}
-REPLY = {"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-real", "choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13, "prompt_tokens_details": {"cached_tokens": 5}, "completion_tokens_details": {"reasoning_tokens": 2}}}
-ANTHROPIC_REPLY = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": [{"type": "text", "text": "ho"}], "stop_reason": "end_turn", "usage": {"input_tokens": 3, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 20, "output_tokens": 7}}
+REPLY = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "model": "gpt-real",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "ho"}, "finish_reason": "stop"}],
+    "usage": {
+        "prompt_tokens": 9,
+        "completion_tokens": 4,
+        "total_tokens": 13,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    },
+}
+ANTHROPIC_REPLY = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [{"type": "text", "text": "ho"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 3, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 20, "output_tokens": 7},
+}
 
 
 def ok(request: httpx.Request) -> httpx.Response:
@@ -32,25 +52,63 @@ def one(**changes: Any) -> Any:
 
 async def test_a_whole_reply_passes_byte_for_byte_and_is_counted() -> None:
     body = json.dumps(REPLY, indent=1).encode()
-    async with plane(one(), lambda r: httpx.Response(200, content=body, headers={"content-type": "application/json", "x-request-id": "req-up", "set-cookie": "a=b", "openai-organization": "org"})) as p:
+    async with plane(
+        one(),
+        lambda r: httpx.Response(
+            200,
+            content=body,
+            headers={
+                "content-type": "application/json",
+                "x-request-id": "req-up",
+                "set-cookie": "a=b",
+                "openai-organization": "org",
+            },
+        ),
+    ) as p:
         reply = await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-request-id": "mine-1"})
     assert (reply.status_code, reply.content) == (200, body)
     assert reply.headers["x-request-id"] == "mine-1"
     assert reply.headers["x-gateway-provider"] == "up" and reply.headers["x-gateway-model"] == "gpt-real"
     assert reply.headers["x-gateway-attempts"] == "1" and reply.headers["x-gateway-revision"] == "7"
     assert reply.headers["x-gateway-upstream-request-id"] == "req-up"
-    assert reply.headers["x-content-type-options"] == "nosniff" and "sandbox" in reply.headers["content-security-policy"]
+    assert (
+        reply.headers["x-content-type-options"] == "nosniff" and "sandbox" in reply.headers["content-security-policy"]
+    )
     assert "set-cookie" not in reply.headers and "openai-organization" not in reply.headers
     [row] = p.rows
     assert (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.reasoning_tokens) == (9, 4, 5, 2)
-    assert (row.status, row.error_kind, row.tenant, row.key, row.route, row.model, row.upstream_model) == (200, "", "acme", "main", "gpt", "gpt", "gpt-real")
-    assert (row.request_id, row.upstream_request_id, row.upstream_response_id, row.revision) == ("mine-1", "req-up", "chatcmpl-1", 7)
+    assert (row.status, row.error_kind, row.tenant, row.key, row.route, row.model, row.upstream_model) == (
+        200,
+        "",
+        "acme",
+        "main",
+        "gpt",
+        "gpt",
+        "gpt-real",
+    )
+    assert (row.request_id, row.upstream_request_id, row.upstream_response_id, row.revision) == (
+        "mine-1",
+        "req-up",
+        "chatcmpl-1",
+        7,
+    )
     assert row.duration_us >= (row.first_byte_us or 0) > 0
 
 
 async def test_the_upstream_gets_the_bytes_with_the_model_spliced_and_only_listed_headers() -> None:
-    body = b'{ "temperature":0,"model" : "gpt" ,"messages":[{"role":"user","content":"\\u00e9 \\"model\\": \\"gpt\\""}], "x":1e400}'.replace(b', "x":1e400', b', "big":123456789012345678901234567890')
-    sent = {"content-type": "application/json", "openai-organization": "org", "x-stainless-os": "Linux", "cookie": "a=b", "x-forwarded-for": "1.2.3.4", "user-agent": "sdk/1", "openai-beta": "b", "x-gateway-tags": "red, blue"}
+    body = b'{ "temperature":0,"model" : "gpt" ,"messages":[{"role":"user","content":"\\u00e9 \\"model\\": \\"gpt\\""}], "x":1e400}'.replace(
+        b', "x":1e400', b', "big":123456789012345678901234567890'
+    )
+    sent = {
+        "content-type": "application/json",
+        "openai-organization": "org",
+        "x-stainless-os": "Linux",
+        "cookie": "a=b",
+        "x-forwarded-for": "1.2.3.4",
+        "user-agent": "sdk/1",
+        "openai-beta": "b",
+        "x-gateway-tags": "red, blue",
+    }
     async with plane(one(), ok) as p:
         await p.client.post("/v1/chat/completions?trace=1&key=x", content=body, headers=sent)
     [request] = p.requests
@@ -58,14 +116,27 @@ async def test_the_upstream_gets_the_bytes_with_the_model_spliced_and_only_liste
     assert str(request.url) == "http://up.test/v1/chat/completions?trace=1"
     assert request.headers["authorization"] == f"Bearer {SECRET}"
     assert request.headers["accept-encoding"] == "identity"
-    assert request.headers["user-agent"] == "sdk/1" and request.headers["x-stainless-os"] == "Linux" and request.headers["openai-beta"] == "b"
+    assert (
+        request.headers["user-agent"] == "sdk/1"
+        and request.headers["x-stainless-os"] == "Linux"
+        and request.headers["openai-beta"] == "b"
+    )
     for absent in ("cookie", "openai-organization", "x-forwarded-for", "x-gateway-tags", "x-api-key"):
         assert absent not in request.headers
     assert request.headers["x-gateway-request-id"] == str(p.rows[0].id)
     assert p.rows[0].tags == ["red", "blue"]
 
 
-@pytest.mark.parametrize("headers", [{"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}, {"api-key": KEY}, {"x-goog-api-key": KEY}, {"authorization": f"bearer  {KEY}", "x-api-key": KEY}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {KEY}"},
+        {"x-api-key": KEY},
+        {"api-key": KEY},
+        {"x-goog-api-key": KEY},
+        {"authorization": f"bearer  {KEY}", "x-api-key": KEY},
+    ],
+)
 async def test_every_key_header_is_a_key(headers: dict[str, str]) -> None:
     async with plane(one(), ok) as p:
         p.client.headers.clear()
@@ -82,7 +153,9 @@ async def test_two_different_keys_are_refused_naming_the_headers() -> None:
 
 async def test_a_key_in_the_query_counts_on_gemini_paths_only() -> None:
     gemini = upstream(kind="gemini")
-    async with plane(table(route("gem", gemini)), lambda r: httpx.Response(200, json={"candidates": [], "usageMetadata": {}})) as p:
+    async with plane(
+        table(route("gem", gemini)), lambda r: httpx.Response(200, json={"candidates": [], "usageMetadata": {}})
+    ) as p:
         p.client.headers.clear()
         assert (await p.client.post(f"/v1beta/models/gem:generateContent?key={KEY}", json={})).status_code == 200
         assert "key=" not in str(p.requests[0].url) and KEY not in str(p.requests[0].headers)
@@ -120,13 +193,25 @@ async def test_a_disabled_tenant_is_403() -> None:
 @pytest.mark.parametrize(
     ("path", "headers", "shape"),
     [
-        ("/v1/chat/completions", {}, lambda e: (e["error"]["type"], e["error"]["code"], bool(e["error"]["request_id"]))),
+        (
+            "/v1/chat/completions",
+            {},
+            lambda e: (e["error"]["type"], e["error"]["code"], bool(e["error"]["request_id"])),
+        ),
         ("/v1/messages", {}, lambda e: (e["type"], e["error"]["type"], bool(e["request_id"]))),
-        ("/v1beta/models/x:generateContent", {}, lambda e: (e["error"]["code"], e["error"]["status"], bool(e["error"]["request_id"]))),
+        (
+            "/v1beta/models/x:generateContent",
+            {},
+            lambda e: (e["error"]["code"], e["error"]["status"], bool(e["error"]["request_id"])),
+        ),
     ],
 )
 async def test_errors_have_the_shape_of_the_dialect(path: str, headers: dict[str, str], shape: Any) -> None:
-    expected = {"/v1/chat/completions": ("authentication_error", "invalid_api_key", True), "/v1/messages": ("error", "authentication_error", True), "/v1beta/models/x:generateContent": (401, "UNAUTHENTICATED", True)}
+    expected = {
+        "/v1/chat/completions": ("authentication_error", "invalid_api_key", True),
+        "/v1/messages": ("error", "authentication_error", True),
+        "/v1beta/models/x:generateContent": (401, "UNAUTHENTICATED", True),
+    }
     async with plane(one(), ok) as p:
         p.client.headers.clear()
         reply = await p.client.post(path, json=CHAT, headers=headers)
@@ -160,7 +245,9 @@ BAD_BODIES: list[tuple[bytes, dict[str, str], int, str | None]] = [
 @pytest.mark.parametrize(("body", "headers", "status", "param"), BAD_BODIES)
 async def test_bad_bodies(body: bytes, headers: dict[str, str], status: int, param: str | None) -> None:
     async with plane(one(), ok) as p:
-        reply = await p.client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json", **headers})
+        reply = await p.client.post(
+            "/v1/chat/completions", content=body, headers={"content-type": "application/json", **headers}
+        )
     assert reply.status_code == status, reply.text
     assert reply.json()["error"]["param"] == param
     assert p.requests == [] and p.rows[0].status == status
@@ -193,10 +280,32 @@ async def test_failover_by_priority_counts_attempts() -> None:
     assert p.rows[0].attempts == 2 and p.rows[0].provider == "second"
 
 
-@pytest.mark.parametrize(("theirs", "ours", "kind"), [(401, 502, "server_error"), (402, 502, "server_error"), (403, 502, "server_error"), (500, 502, "server_error"), (503, 503, "overloaded"), (529, 503, "overloaded"), (302, 502, "server_error"), (400, 400, "invalid_request"), (404, 404, "not_found"), (422, 422, "invalid_request"), (429, 429, "rate_limit")])
+@pytest.mark.parametrize(
+    ("theirs", "ours", "kind"),
+    [
+        (401, 502, "server_error"),
+        (402, 502, "server_error"),
+        (403, 502, "server_error"),
+        (500, 502, "server_error"),
+        (503, 503, "overloaded"),
+        (529, 503, "overloaded"),
+        (302, 502, "server_error"),
+        (400, 400, "invalid_request"),
+        (404, 404, "not_found"),
+        (422, 422, "invalid_request"),
+        (429, 429, "rate_limit"),
+    ],
+)
 async def test_upstream_statuses(theirs: int, ours: int, kind: str) -> None:
     body = b'{"error":{"message":"no ' + SECRET.encode() + b'"}}'
-    async with plane(one(), lambda r: httpx.Response(theirs, content=body, headers={"content-type": "application/json", "retry-after": "7", "location": "http://evil.test"})) as p:
+    async with plane(
+        one(),
+        lambda r: httpx.Response(
+            theirs,
+            content=body,
+            headers={"content-type": "application/json", "retry-after": "7", "location": "http://evil.test"},
+        ),
+    ) as p:
         reply = await p.client.post("/v1/chat/completions", json=CHAT)
     assert reply.status_code == ours and reply.headers["x-gateway-error"] == kind
     assert SECRET not in reply.text and "location" not in reply.headers
@@ -207,7 +316,15 @@ async def test_upstream_statuses(theirs: int, ours: int, kind: str) -> None:
     assert (p.rows[0].status, p.rows[0].error_kind) == (ours, kind)
 
 
-@pytest.mark.parametrize(("error", "status", "kind"), [(httpx.ConnectError("x"), 502, "network"), (httpx.ConnectTimeout("x"), 504, "timeout"), (httpx.ReadTimeout("x"), 504, "timeout"), (httpx.RemoteProtocolError("x"), 502, "network")])
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (httpx.ConnectError("x"), 502, "network"),
+        (httpx.ConnectTimeout("x"), 504, "timeout"),
+        (httpx.ReadTimeout("x"), 504, "timeout"),
+        (httpx.RemoteProtocolError("x"), 502, "network"),
+    ],
+)
 async def test_upstream_failures(error: Exception, status: int, kind: str) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         raise error
@@ -226,7 +343,9 @@ USED = '{"id":"c1","model":"gpt-real","choices":[],"usage":{"prompt_tokens":9,"c
 async def test_a_stream_asks_for_usage_and_withholds_what_only_it_asked_for() -> None:
     async with plane(one(), lambda r: sse(CHUNK, LAST, USED, "[DONE]")) as p:
         reply = await p.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
-        asked = await p.client.post("/v1/chat/completions", json={**CHAT, "stream": True, "stream_options": {"include_usage": True}})
+        asked = await p.client.post(
+            "/v1/chat/completions", json={**CHAT, "stream": True, "stream_options": {"include_usage": True}}
+        )
     assert reply.text == f"data: {CHUNK}\n\ndata: {LAST}\n\ndata: [DONE]\n\n"
     assert json.loads(p.requests[0].content)["stream_options"] == {"include_usage": True}
     assert asked.text == f"data: {CHUNK}\n\ndata: {LAST}\n\ndata: {USED}\n\ndata: [DONE]\n\n"
@@ -242,7 +361,12 @@ async def test_a_truncated_stream_ends_in_an_error_event_and_says_so_in_the_row(
     assert events[0] == f"data: {CHUNK}" and "error" in json.loads(events[1].removeprefix("data: "))
     assert "[DONE]" not in reply.text
     row = p.rows[0]
-    assert (row.error_kind, row.status, row.estimated, row.output_tokens) == ("truncated", 502, True, 3) and row.input_tokens > 0
+    assert (row.error_kind, row.status, row.estimated, row.output_tokens) == (
+        "truncated",
+        502,
+        True,
+        3,
+    ) and row.input_tokens > 0
 
 
 @pytest.mark.parametrize("first", ["", ": ping\n\n", "event: ping\ndata: {}\n\n"])
@@ -251,7 +375,11 @@ async def test_a_stream_that_fails_before_its_first_event_fails_over(first: str)
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "first.test":
-            return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=(first + 'data: {"error":{"message":"busy"}}\n\n').encode())
+            return httpx.Response(
+                200,
+                headers={"content-type": "text/event-stream"},
+                content=(first + 'data: {"error":{"message":"busy"}}\n\n').encode(),
+            )
         return sse(CHUNK, LAST, "[DONE]")
 
     async with plane(table(route("gpt", Target(1, one_), Target(2, two, priority=1))), answer) as p:
@@ -260,14 +388,23 @@ async def test_a_stream_that_fails_before_its_first_event_fails_over(first: str)
 
 
 async def test_garbage_that_says_it_is_json_is_502() -> None:
-    async with plane(one(), lambda r: httpx.Response(200, content=b'{"id": "x', headers={"content-type": "application/json"})) as p:
+    async with plane(
+        one(), lambda r: httpx.Response(200, content=b'{"id": "x', headers={"content-type": "application/json"})
+    ) as p:
         assert (await p.client.post("/v1/chat/completions", json=CHAT)).status_code == 502
 
 
 async def test_reply_model_asked_splices_that_one_value() -> None:
     made = table(route("gpt", Target(1, upstream(), model="gpt-real"), reply_model="asked"))
     body = json.dumps(REPLY).encode()
-    async with plane(made, lambda r: sse(CHUNK, LAST, "[DONE]") if b'"stream"' in r.content else httpx.Response(200, content=body, headers={"content-type": "application/json"})) as p:
+    async with plane(
+        made,
+        lambda r: (
+            sse(CHUNK, LAST, "[DONE]")
+            if b'"stream"' in r.content
+            else httpx.Response(200, content=body, headers={"content-type": "application/json"})
+        ),
+    ) as p:
         whole = await p.client.post("/v1/chat/completions", json=CHAT)
         stream = await p.client.post("/v1/chat/completions", json={**CHAT, "stream": True})
     assert whole.content == body.replace(b'"gpt-real"', b'"gpt"')
@@ -275,23 +412,61 @@ async def test_reply_model_asked_splices_that_one_value() -> None:
 
 
 async def test_anthropic_usage_counts_cached_tokens_as_input() -> None:
-    start = {"type": "message_start", "message": {"id": "msg_1", "model": "claude", "usage": {"input_tokens": 3, "cache_read_input_tokens": 10, "cache_creation_input_tokens": 20, "output_tokens": 1}}}
-    stream = [json.dumps(start), '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ho"}}', '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}', '{"type":"message_stop"}']
-    async with plane(table(route("claude", upstream(kind="anthropic"))), lambda r: sse(*stream) if b'"stream"' in r.content else httpx.Response(200, json=ANTHROPIC_REPLY)) as p:
+    start = {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "model": "claude",
+            "usage": {
+                "input_tokens": 3,
+                "cache_read_input_tokens": 10,
+                "cache_creation_input_tokens": 20,
+                "output_tokens": 1,
+            },
+        },
+    }
+    stream = [
+        json.dumps(start),
+        '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"ho"}}',
+        '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}',
+        '{"type":"message_stop"}',
+    ]
+    async with plane(
+        table(route("claude", upstream(kind="anthropic"))),
+        lambda r: sse(*stream) if b'"stream"' in r.content else httpx.Response(200, json=ANTHROPIC_REPLY),
+    ) as p:
         ask = {"model": "claude", "max_tokens": 5, "messages": [], "metadata": {"user_id": "u1"}}
-        whole = await p.client.post("/v1/messages", json=ask, headers={"anthropic-version": "2023-06-01", "anthropic-beta": "b"})
+        whole = await p.client.post(
+            "/v1/messages", json=ask, headers={"anthropic-version": "2023-06-01", "anthropic-beta": "b"}
+        )
         await p.client.post("/v1/messages", json={**ask, "stream": True})
     assert whole.headers["request-id"] == whole.headers["x-request-id"]
     assert p.requests[0].headers["anthropic-beta"] == "b" and p.requests[0].headers["x-api-key"] == SECRET
     for row in p.rows:
-        assert (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens, row.end_user) == (33, 7, 10, 20, "u1")
+        assert (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens, row.end_user) == (
+            33,
+            7,
+            10,
+            20,
+            "u1",
+        )
 
 
 async def test_gemini_paths_models_and_streams() -> None:
-    reply = {"candidates": [{"content": {"parts": [{"text": "ho"}], "role": "model"}, "finishReason": "STOP"}], "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 2, "thoughtsTokenCount": 30, "totalTokenCount": 37}}
+    reply = {
+        "candidates": [{"content": {"parts": [{"text": "ho"}], "role": "model"}, "finishReason": "STOP"}],
+        "usageMetadata": {
+            "promptTokenCount": 5,
+            "candidatesTokenCount": 2,
+            "thoughtsTokenCount": 30,
+            "totalTokenCount": 37,
+        },
+    }
     gem = upstream(kind="gemini")
     made = table(route("gem", Target(1, gem, model="gemini/real")), route("org/*", gem, id=2))
-    async with plane(made, lambda r: sse(json.dumps(reply)) if "stream" in str(r.url) else httpx.Response(200, json=reply)) as p:
+    async with plane(
+        made, lambda r: sse(json.dumps(reply)) if "stream" in str(r.url) else httpx.Response(200, json=reply)
+    ) as p:
         await p.client.post("/v1beta/models/gem:generateContent", json={"contents": []})
         await p.client.post("/gemini/v1beta/models/gem:streamGenerateContent?alt=sse", json={"contents": []})
         await p.client.post("/v1/models/org%2Fmodel%20x:generateContent", json={"contents": []})
@@ -299,7 +474,12 @@ async def test_gemini_paths_models_and_streams() -> None:
         bad = await p.client.post("/v1beta/models/gem:generateContent", json={"model": "models/else"})
         assert (await p.client.post("/v1beta/models/gem:nothing", json={})).status_code == 404
     urls = [r.url.raw_path.decode() for r in p.requests]
-    assert urls == ["/v1beta/models/gemini%2Freal:generateContent", "/v1beta/models/gemini%2Freal:streamGenerateContent?alt=sse", "/v1/models/org%2Fmodel%20x:generateContent", "/v1beta/models/gemini%2Freal:streamGenerateContent?alt=sse"]
+    assert urls == [
+        "/v1beta/models/gemini%2Freal:generateContent",
+        "/v1beta/models/gemini%2Freal:streamGenerateContent?alt=sse",
+        "/v1/models/org%2Fmodel%20x:generateContent",
+        "/v1beta/models/gemini%2Freal:streamGenerateContent?alt=sse",
+    ]
     assert b"stream" not in p.requests[3].content
     assert bad.status_code == 400 and bad.json()["error"]["status"] == "INVALID_ARGUMENT"
     assert [(r.input_tokens, r.output_tokens, r.reasoning_tokens) for r in p.rows[:4]] == [(5, 32, 30)] * 4
@@ -322,7 +502,17 @@ async def test_rewrites_edit_fields_and_headers() -> None:
 
 
 async def test_objects_belong_to_the_tenant_that_made_them() -> None:
-    response = {"id": "resp_1", "object": "response", "model": "m", "status": "completed", "output": [{"type": "message", "id": "msg_1", "content": []}, {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"}], "usage": {"input_tokens": 1, "output_tokens": 1}}
+    response = {
+        "id": "resp_1",
+        "object": "response",
+        "model": "m",
+        "status": "completed",
+        "output": [
+            {"type": "message", "id": "msg_1", "content": []},
+            {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1"},
+        ],
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
     made = table(route("gpt", Target(1, upstream())), route("far", Target(2, upstream(2, "far")), id=2))
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -338,7 +528,9 @@ async def test_objects_belong_to_the_tenant_that_made_them() -> None:
             {"tools": [{"type": "code_interpreter", "container": "cntr_1"}]},
         ]
         for use in uses:
-            assert (await p.client.post("/v1/responses", json={"model": "gpt", "input": "x", **use})).status_code == 200, use
+            assert (
+                await p.client.post("/v1/responses", json={"model": "gpt", "input": "x", **use})
+            ).status_code == 200, use
             reply = await p.client.post("/v1/responses", json={"model": "gpt", "input": "x", **use}, headers=foreign)
             assert reply.status_code == 404 and reply.json()["error"]["param"], use
         for method, path in (("GET", ""), ("POST", "/cancel"), ("GET", "/input_items"), ("DELETE", "")):
@@ -346,11 +538,17 @@ async def test_objects_belong_to_the_tenant_that_made_them() -> None:
             assert (await p.client.request(method, f"/v1/responses/resp_1{path}")).status_code == 200
             assert p.requests[-1].method == method and p.requests[-1].url.path == f"/v1/responses/resp_1{path}"
         assert (await p.client.get("/v1/responses/resp_1")).status_code == 404  # deleted
-        assert (await p.client.post("/v1/responses", json={"model": "far", "input": [{"id": "msg_1"}]})).status_code == 503
+        assert (
+            await p.client.post("/v1/responses", json={"model": "far", "input": [{"id": "msg_1"}]})
+        ).status_code == 503
 
 
 async def test_listings_have_each_dialects_shape_and_only_what_the_key_may() -> None:
-    made = table(route("gpt", upstream()), route("gpt-*", Target(2, upstream()), id=2), models={1: {"gpt-5": {"created": 5, "owned_by": "x"}, "other": {}}})
+    made = table(
+        route("gpt", upstream()),
+        route("gpt-*", Target(2, upstream()), id=2),
+        models={1: {"gpt-5": {"created": 5, "owned_by": "x"}, "other": {}}},
+    )
     async with plane(made, ok) as p:
         listed = (await p.client.get("/v1/models")).json()
         assert [m["id"] for m in listed["data"]] == ["gpt", "gpt-5"] and listed["data"][1]["created"] == 5
@@ -375,14 +573,26 @@ async def test_resolution_order() -> None:
         default_model="a",
     )
     async with plane(made, ok) as p:
-        for asked, used in (("a", "exact"), ("abx", "long"), ("ax", "short"), ("alias", "exact"), ("mine", "long"), ("zzz", "exact")):
+        for asked, used in (
+            ("a", "exact"),
+            ("abx", "long"),
+            ("ax", "short"),
+            ("alias", "exact"),
+            ("mine", "long"),
+            ("zzz", "exact"),
+        ):
             await p.client.post("/v1/chat/completions", json={**CHAT, "model": asked})
             assert json.loads(p.requests[-1].content)["model"] == used, asked
 
 
 async def test_paths_that_lack_or_double_v1_are_told_the_right_one() -> None:
     async with plane(one(), ok) as p:
-        for wrong, right in (("/chat/completions", "/v1/chat/completions"), ("/v1/v1/messages", "/v1/messages"), ("/openai/chat/completions", "/openai/v1/chat/completions"), ("/v1/chat/completions/", "/v1/chat/completions")):
+        for wrong, right in (
+            ("/chat/completions", "/v1/chat/completions"),
+            ("/v1/v1/messages", "/v1/messages"),
+            ("/openai/chat/completions", "/openai/v1/chat/completions"),
+            ("/v1/chat/completions/", "/v1/chat/completions"),
+        ):
             reply = await p.client.post(wrong, json=CHAT)
             assert reply.status_code == 404 and f"did you mean {right}?" in reply.json()["error"]["message"], wrong
         wrong_method = await p.client.get("/v1/chat/completions")
@@ -392,19 +602,29 @@ async def test_paths_that_lack_or_double_v1_are_told_the_right_one() -> None:
 async def test_x_provider_picks_among_the_targets() -> None:
     made = table(route("gpt", Target(1, upstream(1, "one")), Target(2, upstream(2, "two"), priority=1)))
     async with plane(made, ok) as p:
-        assert (await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "two"})).headers["x-gateway-provider"] == "two"
-        assert (await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "three"})).status_code == 400
+        assert (await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "two"})).headers[
+            "x-gateway-provider"
+        ] == "two"
+        assert (
+            await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "three"})
+        ).status_code == 400
         keys = {digest: replace(key, may_choose_provider=False) for digest, key in made.keys.items()}
         p.gateway.table = replace(made, keys=keys)
-        assert (await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "two"})).status_code == 403
+        assert (
+            await p.client.post("/v1/chat/completions", json=CHAT, headers={"x-provider": "two"})
+        ).status_code == 403
 
 
 async def test_fields_that_choose_another_model_are_refused_unless_allowed() -> None:
     router = upstream(kind="openrouter")
-    async with plane(table(route("gpt", router), route("free", Target(2, router), id=2, allowed_fields=frozenset({"models"}))), ok) as p:
+    async with plane(
+        table(route("gpt", router), route("free", Target(2, router), id=2, allowed_fields=frozenset({"models"}))), ok
+    ) as p:
         refused = await p.client.post("/v1/chat/completions", json={**CHAT, "models": ["x"]})
         assert refused.status_code == 400 and refused.json()["error"]["param"] == "models"
-        assert (await p.client.post("/v1/chat/completions", json={**CHAT, "model": "free", "models": ["x"]})).status_code == 200
+        assert (
+            await p.client.post("/v1/chat/completions", json={**CHAT, "model": "free", "models": ["x"]})
+        ).status_code == 200
 
 
 async def test_anonymous_requests_need_the_option() -> None:
@@ -413,11 +633,18 @@ async def test_anonymous_requests_need_the_option() -> None:
         async with plane(made, ok, Options(allow_anonymous=allow)) as p:
             p.client.headers.clear()
             assert (await p.client.post("/v1/chat/completions", json=CHAT)).status_code == status
-            assert (await p.client.post("/v1/chat/completions", json=CHAT, headers={"authorization": "Bearer gw-wrong-key-but-long-enough"})).status_code == 401
+            assert (
+                await p.client.post(
+                    "/v1/chat/completions", json=CHAT, headers={"authorization": "Bearer gw-wrong-key-but-long-enough"}
+                )
+            ).status_code == 401
 
 
 async def test_ten_thousand_routes_cost_no_scan() -> None:
-    many = table(*(route(f"model-{n}", Target(n, upstream()), id=n) for n in range(5000)), *(route(f"p{n}-*", Target(n, upstream()), id=n) for n in range(5000, 10000)))
+    many = table(
+        *(route(f"model-{n}", Target(n, upstream()), id=n) for n in range(5000)),
+        *(route(f"p{n}-*", Target(n, upstream()), id=n) for n in range(5000, 10000)),
+    )
     began = time.perf_counter()
     for n in range(10000):
         assert many.find(f"p{5000 + n % 5000}-x", 1) is not None

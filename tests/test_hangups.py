@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -82,7 +83,9 @@ def test_a_hang_up_reaches_the_upstream(fault: str, gateway: Gateway, upstream: 
         wait_until(partial(_is_closed, upstream, model), f"{model} is closed")
         took.append(upstream.closed()[model] - left)
     rows = gateway.wait_rows(f"fault-{fault}-{gateway.server}-", 5).values()
-    print(f"\n{fault} on {gateway.server}: hang-up reached the upstream after {sorted(round(1000 * t, 1) for t in took)} ms")
+    print(
+        f"\n{fault} on {gateway.server}: hang-up reached the upstream after {sorted(round(1000 * t, 1) for t in took)} ms"
+    )
     assert {row["error_kind"] for row in rows} == {"cancelled"}
     generated = [row["output_tokens"] > 0 for row in rows]
     assert all(generated) if fault == "endless" else not any(generated)
@@ -113,7 +116,9 @@ def test_many_hang_ups_leave_nothing(gateway: Gateway, upstream: Upstream) -> No
     wait_until(lambda: gateway.open_files() <= files + 5, f"open files are back from {gateway.open_files()} to {files}")
     wait_until(lambda: upstream.open() <= held + 5, "upstream connections are closed")
     grown = gateway.rss() - memory
-    print(f"\n{MANY} hang-ups on {gateway.server}: files {files} → {gateway.open_files()}, memory {grown / MIB:+.1f} MiB")
+    print(
+        f"\n{MANY} hang-ups on {gateway.server}: files {files} → {gateway.open_files()}, memory {grown / MIB:+.1f} MiB"
+    )
     assert grown < 16 * MIB
 
 
@@ -143,8 +148,12 @@ def test_an_upstream_that_leaves_is_told(fault: str, gateway: Gateway) -> None:
     assert row["error_kind"] and row["error_kind"] != "cancelled", dict(row)
 
 
+@pytest.mark.parametrize("gateway", ["uvicorn"], indirect=True)
 def test_a_reader_that_stops_costs_no_memory(gateway: Gateway, upstream: Upstream) -> None:
-    """The upstream sends as fast as it can; the client takes the head and nothing more."""
+    """The upstream sends as fast as it can; the client takes the head and nothing more.
+
+    Not on daphne, which takes whatever it is given: the README's table and a system check say so.
+    """
     model = f"fault-flood-{gateway.server}"
     before = gateway.rss()
     highest = [before]
@@ -156,7 +165,7 @@ def test_a_reader_that_stops_costs_no_memory(gateway: Gateway, upstream: Upstrea
 
     async def stop_reading() -> None:
         async with Wire.open(gateway.port) as wire:
-            wire.writer.transport.get_extra_info("socket").setsockopt(1, 8, 4096)  # SOL_SOCKET, SO_RCVBUF
+            wire.writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             await wire.send("POST", PATH, {**HEADERS, "x-request-id": model}, body(model))
             await wire.head()
             wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -164,7 +173,9 @@ def test_a_reader_that_stops_costs_no_memory(gateway: Gateway, upstream: Upstrea
 
     asyncio.run(stop_reading())
     row = gateway.wait_rows(model, 1)[model]
-    print(f"\na stopped reader on {gateway.server}: memory {(max(highest) - before) / MIB:+.1f} MiB, row {row['error_kind']!r}")
+    print(
+        f"\na stopped reader on {gateway.server}: memory {(max(highest) - before) / MIB:+.1f} MiB, row {row['error_kind']!r}"
+    )
     assert row["error_kind"]
     assert max(highest) - before < 32 * MIB
 
@@ -172,5 +183,6 @@ def test_a_reader_that_stops_costs_no_memory(gateway: Gateway, upstream: Upstrea
 def test_the_gateway_still_works(gateway: Gateway) -> None:
     model = f"fault-counted-{gateway.server}"
     reply = asyncio.run(exchange(gateway.port, "POST", PATH, {**HEADERS, "x-request-id": model}, body(model)))
-    assert reply.status == 200 and reply.body.count(b"data:") == CHUNKS + 2  # finish and [DONE]; usage was not asked for
+    events = reply.body.count(b"data:")
+    assert (reply.status, events) == (200, CHUNKS + 2)  # the finish and [DONE]; usage was not asked for
     assert gateway.wait_rows(model, 1)[model]["output_tokens"] == CHUNKS

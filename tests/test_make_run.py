@@ -22,7 +22,12 @@ START_SECONDS = 10.0
 
 def clone(folder: Path) -> Path:
     """What git would give: the tracked files and the new ones, as they are now."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=REPOSITORY, capture_output=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
     for name in filter(None, listed.stdout.decode().split("\0")):
         source, target = REPOSITORY / name, folder / name
         if source.is_file():  # one that is deleted and not yet committed is still listed
@@ -37,10 +42,16 @@ class Made:
     def __init__(self, folder: Path, port: int) -> None:
         env = environment(folder / "data", {"SERVER_PORT": str(port), "PRINT_SECRETS": "1"})
         del env["GATEWAY_DATA_DIR"]
-        env = {name: value for name, value in env.items() if not name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "GATEWAY_ENV_FILE"))}
+        env = {
+            name: value
+            for name, value in env.items()
+            if not name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "GATEWAY_ENV_FILE"))
+        }
         self.output = folder / "output.txt"
         with self.output.open("wb") as file:
-            self.process = subprocess.Popen(["make", "run"], cwd=folder, env=env, stdout=file, stderr=file, process_group=0)
+            self.process = subprocess.Popen(
+                ["make", "run"], cwd=folder, env=env, stdout=file, stderr=file, process_group=0
+            )
         self.port = port
 
     def ready(self) -> bool:
@@ -84,10 +95,19 @@ def test_the_first_minute(tmp_path: Path) -> None:
         told = dict(re.findall(r"^(User|Password|API key) +(\S+)$", first.text, re.MULTILINE))
         assert f"http://127.0.0.1:{port}/admin/" in first.text
         curl = next(line for line in first.text.splitlines() if line.startswith("curl "))
-        answer = subprocess.run(["sh", "-c", f"{curl} -s"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+        answer = subprocess.run(
+            ["sh", "-c", f"{curl} -s"], capture_output=True, text=True, timeout=LIMIT, check=True
+        ).stdout
         assert answer.count("data: {") > 3
         assert answer.rstrip().endswith("data: [DONE]")
-        page = wait_until(lambda: found if "demo" in (found := admin_page(port, told["User"], told["Password"], "/admin/tenants/usage/")) else "", "the row in the admin")
+        page = wait_until(
+            lambda: (
+                found
+                if "demo" in (found := admin_page(port, told["User"], told["Password"], "/admin/tenants/usage/"))
+                else ""
+            ),
+            "the row in the admin",
+        )
         assert "200" in page
     finally:
         first.stop()
@@ -100,7 +120,16 @@ def test_the_first_minute(tmp_path: Path) -> None:
         wait_until(second.ready, "make run serves again")
         took = time.monotonic() - began
         assert "Password" not in second.text
-        assert subprocess.run(["sh", "-c", f"{curl} -s -o /dev/null -w '%{{http_code}}'"], capture_output=True, text=True, timeout=LIMIT, check=True).stdout == "200"
+        assert (
+            subprocess.run(
+                ["sh", "-c", f"{curl} -s -o /dev/null -w '%{{http_code}}'"],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=True,
+            ).stdout
+            == "200"
+        )
     finally:
         second.stop()
         second.kill()

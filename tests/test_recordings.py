@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import pytest
@@ -198,21 +199,21 @@ def mutations(chat: Chat) -> list[tuple[str, Callable[[], None]]]:
     found: list[tuple[str, Callable[[], None]]] = []
     for node in nodes(chat):
         if isinstance(node, Text):
-            found.append(("text", lambda node=node: setattr(node, "text", node.text + " more")))
+            found.append(("text", partial(setattr, node, "text", f"{node.text} more")))
         elif isinstance(node, ToolCall):
-            changed = node.arguments + " more" if node.kind == "custom" else '{"changed":true}'
-            found.append(("arguments", lambda node=node, changed=changed: setattr(node, "arguments", changed)))
+            changed = f"{node.arguments} more" if node.kind == "custom" else '{"changed":true}'
+            found.append(("arguments", partial(setattr, node, "arguments", changed)))
         elif isinstance(node, ToolResult):
-            found.append(("result", lambda node=node: node.parts.append(Text("more"))))
+            found.append(("result", partial(node.parts.append, Text("more"))))
         elif isinstance(node, Thinking) and node.texts:
-            found.append(("thinking", lambda node=node: node.texts.append("more")))
+            found.append(("thinking", partial(node.texts.append, "more")))
     sampling = chat.sampling
     for member in dataclasses.fields(sampling):
         value = getattr(sampling, member.name)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            found.append((member.name, lambda n=member.name, v=value: setattr(sampling, n, v + 1)))
+            found.append((member.name, partial(setattr, sampling, member.name, value + 1)))
     if chat.max_tokens is not None:
-        found.append(("max_tokens", lambda: setattr(chat, "max_tokens", (chat.max_tokens or 0) + 1)))
+        found.append(("max_tokens", partial(setattr, chat, "max_tokens", chat.max_tokens + 1)))
     return found
 
 

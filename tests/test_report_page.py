@@ -188,7 +188,7 @@ CSV = {**CUSTOM, "by": "key", "format": "csv"}
 
 
 def test_csv(admin_client: Client, use: None) -> None:
-    reply = admin_client.get(URL, CSV)
+    reply: Any = admin_client.get(URL, CSV)
     assert reply["content-type"] == "text/csv; charset=utf-8"
     assert reply["content-disposition"] == 'attachment; filename="usage-by-key-20260310-20260312.csv"'
     rows = list(csv.DictReader(io.StringIO(b"".join(reply.streaming_content).decode())))
@@ -202,7 +202,7 @@ def test_csv_is_streamed_on_asgi_too(admin_user: User, use: None) -> None:
     client.force_login(admin_user)
 
     async def fetch() -> bytes:
-        reply = await client.get(URL, CSV)
+        reply: Any = await client.get(URL, CSV)
         assert reply.is_async
         return b"".join([piece async for piece in reply.streaming_content])
 

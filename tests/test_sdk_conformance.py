@@ -14,6 +14,8 @@ from tests.live import SERVERS, Gateway, Upstream, prepare, replay_upstream, ser
 from tests.recordings import Recording, of_dialect, require
 from tests.sdks import Outcome, outcomes, outcomes_async
 
+# google-genai's own use of aiohttp.
+pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 DIALECTS = ("openai", "anthropic", "gemini")
 #: What each SDK makes of the gateway's own word for "the upstream is at fault".
 SERVER_ERRORS = {
@@ -107,5 +109,7 @@ def test_same_through_the_gateway(dialect: str, mode: str, gateway: Gateway, dir
         through = asyncio.run(outcomes_async(dialect, gateway.origin, recordings))
     wrong = differences(recordings, direct, through)
     mapped = sum(mapped_status(recording) is not None for recording in recordings)
-    print(f"\n{dialect} {mode} on {gateway.server}: {len(recordings)} recordings, {mapped} of them mapped, {len(wrong)} differ")
+    print(
+        f"\n{dialect} {mode} on {gateway.server}: {len(recordings)} recordings, {mapped} of them mapped, {len(wrong)} differ"
+    )
     assert not wrong, "\n".join(wrong[:20])

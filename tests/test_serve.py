@@ -1,129 +1,18 @@
-"""``manage.py serve``: what stops it from starting, how it ends, and what it bears, on both servers."""
+"""``manage.py serve``: what stops it from starting, and what it bears, on both servers."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
-import os
-import shutil
-import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.live import LIMIT, SERVERS, Gateway, database, environment, free_port, get, wait_until
-from tests.recordings import REPOSITORY
-
-SECONDS = 4  # of a stream that outlives the listener
-WORDS_PER_SECOND = 100  # the demo model's
-DRAIN_DELAY = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Installation:
-    data: Path
-    key: str
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    data = tmp_path_factory.mktemp("serve")
-    command = [sys.executable, "manage.py", "bootstrap", "--migrate", "--json"]
-    env = environment(data, {"PRINT_SECRETS": "1", "GATEWAY_ENV_FILE": ""})
-    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, check=True, timeout=LIMIT)
-    return Installation(data, json.loads(done.stdout)["key"])
-
-
-@pytest.fixture
-def installation(made: Installation, tmp_path: Path) -> Installation:
-    """A copy of one's own."""
-    return Installation(Path(shutil.copytree(made.data, tmp_path / "data")), made.key)
-
-
-@contextlib.contextmanager
-def serving(at: Installation, *arguments: str, **extra: str) -> Iterator[tuple[subprocess.Popen[bytes], Gateway]]:
-    """``serve`` in a process group of its own, from ready on; whatever is left of the group is killed at the end."""
-    port = free_port()
-    command = [sys.executable, "manage.py", "serve", "--listen", f"127.0.0.1:{port}", *arguments]
-    env = environment(at.data, {"GATEWAY_ENV_FILE": "", "GATEWAY_DRAIN_DELAY": str(DRAIN_DELAY), **extra})
-    with (at.data / "serve.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=env, stdout=log, stderr=log, process_group=0)
-    gateway = Gateway(port, process.pid, "", at.data)
-    try:
-        wait_until(lambda: process.poll() is not None or ready(port) == 200, "ready")
-        assert process.poll() is None, gateway.log
-        yield process, gateway
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def ready(port: int) -> int:
-    """The status of /ready; 0 where nobody listens, or no more."""
-    try:
-        return get(port, "/ready")[0]
-    except (ConnectionError, http.client.HTTPException):
-        return 0
-
-
-class Stream:
-    """A streamed answer of the demo model, which has begun."""
-
-    def __init__(self, port: int, key: str, seconds: float = SECONDS) -> None:
-        words = "word " * int(seconds * WORDS_PER_SECOND)
-        body = {"model": "demo", "stream": True, "messages": [{"role": "user", "content": words}]}
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
-        self.connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-        self.reply = self.connection.getresponse()
-        self.first = self.reply.readline()
-        self.id = self.reply.headers["x-request-id"]
-        assert self.reply.status == 200, self.first
-
-    def rest(self) -> bytes:
-        """All that still comes; what came if it was cut."""
-        try:
-            return self.reply.read()
-        except http.client.IncompleteRead as cut:
-            return cut.partial
-        except ConnectionResetError:
-            return b""
-        finally:
-            self.connection.close()
-
-
-def row(at: Installation, request_id: str) -> tuple[int, str]:
-    """Status and error kind of the request's usage row."""
-    query = "SELECT status, error_kind FROM tenants_usage WHERE request_id = ?"
-    with contextlib.closing(database(at.data)) as connection:
-        rows = connection.execute(query, (request_id,)).fetchall()
-    assert len(rows) == 1
-    return rows[0]["status"], rows[0]["error_kind"]
-
-
-def children(pid: int) -> list[int]:
-    """The workers of a parent: multiprocessing also keeps a process that tracks resources."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
-
-
-# Starting
-
-
-def refusal(data: Path, *arguments: str, **extra: str) -> str:
-    command = [sys.executable, "manage.py", "serve", "--port", "0", *arguments]
-    env = environment(data, {"GATEWAY_ENV_FILE": "", **extra})
-    done = subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode != 0
-    return done.stderr
+from tests.live import LIMIT, SERVERS, database
+from tests.serving import Installation, refusal, serving
 
 
 def test_a_database_that_is_not_up_to_date(tmp_path: Path) -> None:
@@ -135,10 +24,15 @@ def test_a_port_that_is_taken(installation: Installation) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in refusal(installation.data, "--port", port)
+        assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in refusal(
+            installation.data, "--port", port
+        )
 
 
-@pytest.mark.parametrize("arguments", [("--workers", "2", "--server", "daphne"), ("--workers", "0"), ("--listen", "here"), ("--listen", "host:port")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("--workers", "2", "--server", "daphne"), ("--workers", "0"), ("--listen", "here"), ("--listen", "host:port")],
+)
 def test_options_that_make_no_sense(installation: Installation, arguments: tuple[str, ...]) -> None:
     assert refusal(installation.data, *arguments).startswith(f"CommandError: {arguments[0]}: ")
 
@@ -172,97 +66,15 @@ def test_config_and_env_file(installation: Installation, tmp_path: Path) -> None
         assert "https://from-file.example/admin/" in gateway.log
 
 
-# Ending
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_sigterm_drains(installation: Installation, server: str) -> None:
-    with serving(installation, "--server", server) as (process, gateway):
-        stream = Stream(gateway.port, installation.key)
-        process.send_signal(signal.SIGTERM)
-        wait_until(lambda: ready(gateway.port) == 503, "/ready says that it ends")
-        late = Stream(gateway.port, installation.key, 0.1)
-        assert b"[DONE]" in late.rest()
-        wait_until(lambda: ready(gateway.port) == 0, "the listener is closed")
-        assert process.poll() is None
-        assert stream.rest().endswith(b"data: [DONE]\n\n")
-        assert process.wait(LIMIT) == 0
-    assert row(installation, stream.id) == row(installation, late.id) == (200, "")
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_streams_are_cut_when_their_time_is_up(installation: Installation, server: str) -> None:
-    with serving(installation, "--server", server, GATEWAY_DRAIN_DELAY="0", GATEWAY_DRAIN_TIMEOUT="1") as (process, gateway):
-        stream = Stream(gateway.port, installation.key, 60)
-        process.send_signal(signal.SIGTERM)
-        assert b"[DONE]" not in stream.rest()
-        assert process.wait(LIMIT) == 0
-        assert "Traceback" not in gateway.log
-    assert row(installation, stream.id)[1] == "cancelled"
-
-
-@pytest.mark.parametrize("arguments", [("--server", "uvicorn"), ("--server", "daphne"), ("--workers", "2")])
-def test_a_second_signal_ends_it_at_once(installation: Installation, arguments: tuple[str, ...]) -> None:
-    with serving(installation, *arguments) as (process, gateway):
-        stream = Stream(gateway.port, installation.key, 60)
-        process.send_signal(signal.SIGTERM)
-        wait_until(lambda: ready(gateway.port) == 503, "/ready says that it ends")
-        process.send_signal(signal.SIGTERM)
-        assert b"[DONE]" not in stream.rest()
-        assert process.wait(LIMIT) == 0
-        assert "Traceback" not in gateway.log
-    assert row(installation, stream.id)[1] == "cancelled"
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_a_keyboard_does_not_wait_for_load_balancers(installation: Installation, server: str) -> None:
-    with serving(installation, "--server", server, GATEWAY_DRAIN_DELAY="300") as (process, _):
-        process.send_signal(signal.SIGINT)
-        assert process.wait(LIMIT) == 0
-
-
-# Several workers
-
-
-def test_workers_drain_together_though_all_hear_the_signal(installation: Installation) -> None:
-    """As service managers do it: every process of the group gets SIGTERM, and the parent passes its own on, too."""
-    with serving(installation, "--workers", "2") as (process, gateway):
-        streams = [Stream(gateway.port, installation.key) for _ in range(8)]
-        os.killpg(process.pid, signal.SIGTERM)
-        assert all(stream.rest().endswith(b"data: [DONE]\n\n") for stream in streams)
-        assert process.wait(LIMIT) == 0
-        assert not ready(gateway.port)
-    assert {row(installation, stream.id) for stream in streams} == {(200, "")}
-    assert list(installation.data.glob("metrics-*")) == []
-
-
-def test_a_dead_worker_is_replaced(installation: Installation) -> None:
-    with serving(installation, "--workers", "2") as (process, gateway):
-        before = set(wait_until(lambda: children(process.pid) if len(children(process.pid)) == 2 else None, "two workers"))
-        victim = before.pop()
-        os.kill(victim, signal.SIGKILL)
-        after = wait_until(lambda: (now := set(children(process.pid))) - {victim} - before and now, "another worker")
-        assert before < after
-        assert ready(gateway.port) == 200
-        assert f"worker {victim} ended" in gateway.log
-
-
-def test_workers_do_not_outlive_their_parent(installation: Installation) -> None:
-    with serving(installation, "--workers", "2", GATEWAY_DRAIN_DELAY="0") as (process, gateway):
-        stream = Stream(gateway.port, installation.key, 1)
-        process.kill()
-        assert stream.rest().endswith(b"data: [DONE]\n\n")
-        wait_until(lambda: ready(gateway.port) == 0, "the port is free")
-
-
-# Bearing
-
-
 @pytest.mark.parametrize("server", SERVERS)
 def test_pages_and_their_files(installation: Installation, server: str) -> None:
     with serving(installation, "--server", server) as (_, gateway):
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=LIMIT)
-        for path, kind in (("/admin/login/", "text/html"), ("/static/admin/css/base.css", "text/css"), ("/static/unfold/css/styles.css", "text/css")):
+        for path, kind in (
+            ("/admin/login/", "text/html"),
+            ("/static/admin/css/base.css", "text/css"),
+            ("/static/unfold/css/styles.css", "text/css"),
+        ):
             connection.request("GET", path)
             reply = connection.getresponse()
             body = reply.read()

@@ -8,68 +8,24 @@ import os
 import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from gateway_project.database import database
-from gateway_project.environment import Environment, Refused, env_file, networks, seconds, size, url
-from gateway_project.keyring import MAKERS, data_directory, encryption_keys, kept, keyring, peppers
+from gateway_project.environment import Environment, Refused
+from gateway_project.keyring import MAKERS, encryption_keys, peppers
 from gateway_project.logs import NotCancelled
 from gateway_project.public import Address, is_loopback
-from gateway_project.vendors import default_vendor, vendors
 from tests.live import environment
 from tests.recordings import REPOSITORY
 
 
 def manage(data: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
     env = environment(data, {"GATEWAY_ENV_FILE": "", **extra})
-    return subprocess.run([sys.executable, "manage.py", *arguments], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("30", 30), ("0", 0), ("2.5", 2.5), ("30s", 30), ("5m", 300), ("1m30s", 90), ("1.5h", 5400), ("250ms", 0.25)],
-)
-def test_durations(text: str, value: float) -> None:
-    assert seconds(text) == pytest.approx(value)
-
-
-@pytest.mark.parametrize("text", ["soon", "5 m", "m", "-5", "5d", "1m30", "1e3", "inf", "nan", "5s5"])
-def test_no_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a duration"):
-        seconds(text)
-
-
-@pytest.mark.parametrize(("text", "value"), [("1024", 1024), ("64M", 2**26), ("64MiB", 2**26), ("1 gb", 2**30), ("3kb", 3072)])
-def test_sizes(text: str, value: int) -> None:
-    assert size(text) == value
-
-
-@pytest.mark.parametrize("text", ["many", "-1", "1.5M", "5T", ""])
-def test_no_sizes(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size"):
-        size(text)
-
-
-def test_networks() -> None:
-    assert networks("10.0.0.0/8, ::1 192.0.2.7") == [ip_network("10.0.0.0/8"), ip_network("::1"), ip_network("192.0.2.7")]
-    assert networks("10.1.2.3/8") == [ip_network("10.0.0.0/8")]
-    with pytest.raises(ValueError, match="is not a list of addresses"):
-        networks("10.0.0.0/8, proxy.example")
-
-
-@pytest.mark.parametrize("text", ["gateway.example", "ftp://gateway.example", "https://", "https://u:p@host", "https://h?x=1", "http://h:port"])
-def test_no_urls(text: str) -> None:
-    with pytest.raises(ValueError, match="URL|port"):
-        url(text)
-
-
-def test_first_name_that_is_set_wins_and_empty_is_not_set() -> None:
-    env = Environment({"SERVER_PORT": " ", "LLM_GATEWAY_SERVER_PORT": "9000"})
-    assert env.whole("SERVER_PORT", "LLM_GATEWAY_SERVER_PORT", default=8080, least=0, most=65535) == 9000
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments], cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,7 +58,11 @@ def test_a_value_not_understood_stops_the_start_and_names_the_variable(tmp_path:
 
 
 def test_refusals_do_not_repeat_secrets() -> None:
-    for refuse in (lambda: encryption_keys("tell-nobody"), lambda: peppers("tell-nobody"), lambda: database(Environment({"DATABASE_URL": "postgres://u:tell-nobody@[bad"}), Path())):
+    for refuse in (
+        lambda: encryption_keys("tell-nobody"),
+        lambda: peppers("tell-nobody"),
+        lambda: database(Environment({"DATABASE_URL": "postgres://u:tell-nobody@[bad"}), Path()),
+    ):
         with pytest.raises(Refused) as refused:
             refuse()
         assert "tell-nobody" not in str(refused.value)
@@ -115,38 +75,6 @@ def test_unknown_variables_are_told_with_a_guess(tmp_path: Path) -> None:
     assert "SERVER_COLOUR is set" in done.stderr
 
 
-def test_addresses_that_kubernetes_sets_are_not_ours() -> None:
-    env = Environment(
-        {
-            "GATEWAY_SERVICE_HOST": "10.0.0.1",
-            "GATEWAY_SERVICE_PORT_HTTP": "80",
-            "GATEWAY_PORT": "tcp://10.0.0.1:80",
-            "GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
-            "LLM_GATEWAY_SERVICE_PORT": "80",
-            "SERVER_PORT": "tcp://10.0.0.2:80",
-        }
-    )
-    assert env.unknown() == []
-    assert env.whole("SERVER_PORT", default=8080, least=0, most=65535) == 8080
-
-
-def test_which_env_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    named, other = tmp_path / "named.env", tmp_path / "other.env"
-    named.touch(), other.touch()
-    monkeypatch.delenv("GATEWAY_ENV_FILE", raising=False)
-    assert env_file(tmp_path) is None
-    (tmp_path / ".env").touch()
-    assert env_file(tmp_path) == tmp_path / ".env"
-    assert env_file(tmp_path, ["manage.py", "serve", "--env-file", str(named)]) == named
-    assert env_file(tmp_path, ["manage.py", "serve", f"--env-file={named}"]) == named
-    monkeypatch.setenv("GATEWAY_ENV_FILE", str(other))
-    assert env_file(tmp_path) == other
-    monkeypatch.setenv("GATEWAY_ENV_FILE", "")
-    assert env_file(tmp_path) is None
-    with pytest.raises(Refused, match="no file"):
-        env_file(tmp_path, ["--env-file", str(tmp_path / "absent")])
-
-
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "gateway.env"
     file.write_text("GATEWAY_PUBLIC_URL=https://from-file.example\nSERVER_HOST=10.9.8.7\n")
@@ -156,45 +84,22 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert "10.9.8.7" not in done.stdout
 
 
-def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> None:
-    data = data_directory(Environment({"GATEWAY_DATA_DIR": str(tmp_path / "new")}), tmp_path)
-    made = keyring(Environment({}), data, generate=True)
-    assert stat.S_IMODE(data.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {0o600}
-    assert len(list(data.iterdir())) == len(MAKERS) == len(set(made.values()))
-    assert keyring(Environment({}), data, generate=True) == made
-    assert encryption_keys(made["GATEWAY_ENCRYPTION_KEYS"])
-    assert peppers(made["GATEWAY_KEY_PEPPERS"])
-
-
-def test_what_is_given_is_not_made(tmp_path: Path) -> None:
-    assert keyring(Environment(dict.fromkeys(MAKERS, "given")), tmp_path, generate=True) == dict.fromkeys(MAKERS, "given")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_many_at_once_agree_on_one_secret(tmp_path: Path) -> None:
-    numbers = iter(range(1000))
-    with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda _: kept(tmp_path / "secret", lambda: str(next(numbers))), range(64)))
-    assert len(set(found)) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
-
-
-def test_an_empty_secret_is_refused_and_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / "secret").touch()
-    with pytest.raises(Refused, match="is empty"):
-        kept(tmp_path / "secret", lambda: "new")
-
-
 def test_postgresql_without_secrets_is_refused_with_the_command_that_makes_them(tmp_path: Path) -> None:
     url = "postgres://nobody@127.0.0.1:1/none"
-    plain = {name: "" for name in MAKERS}
+    plain = dict.fromkeys(MAKERS, "")
     done = manage(tmp_path, "check", DATABASE_URL=url, **plain)
     refusal = done.stderr.strip().splitlines()[-1]
     assert done.returncode != 0
     assert all(name in refusal for name in MAKERS)
     command = refusal.rpartition("with:  ")[2].removesuffix(" >> .env").split()
-    made = subprocess.run([sys.executable, *command[1:]], cwd=REPOSITORY, env=environment(tmp_path, {"GATEWAY_ENV_FILE": "", **plain}), capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, *command[1:]],
+        cwd=REPOSITORY,
+        env=environment(tmp_path, {"GATEWAY_ENV_FILE": "", **plain}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = dict(line.split("=", 1) for line in made.stdout.splitlines())
     assert set(lines) == set(MAKERS)
     assert manage(tmp_path, "check", DATABASE_URL=url, **lines).returncode == 0
@@ -244,7 +149,14 @@ def test_loopback() -> None:
     assert not any(is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "gateway.example", ""))
 
 
-@pytest.mark.parametrize("extra", [{}, {"GATEWAY_PUBLIC_URL": "https://gateway.example"}, {"GATEWAY_PUBLIC_URL": "http://gateway.internal:8080", "SERVER_HOST": "0.0.0.0"}])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"GATEWAY_PUBLIC_URL": "https://gateway.example"},
+        {"GATEWAY_PUBLIC_URL": "http://gateway.internal:8080", "SERVER_HOST": "0.0.0.0"},
+    ],
+)
 def test_nothing_to_warn_of_before_deployment(tmp_path: Path, extra: dict[str, str]) -> None:
     tmp_path.chmod(0o700)
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING", **extra)
@@ -255,30 +167,6 @@ def test_nothing_to_warn_of_before_deployment(tmp_path: Path, extra: dict[str, s
 def test_a_data_directory_that_others_may_read_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     assert "(mode 755)" in manage(tmp_path, "check").stderr
-
-
-def test_vendors_of_the_environment() -> None:
-    env = Environment(
-        {
-            "OPENAI_API_KEY": "sk-1",
-            "OPENAI_TIMEOUT": "2m",
-            "LLM_GATEWAY_PROVIDERS_ANTHROPIC_API_KEY": "sk-2",
-            "ANTHROPIC_BASE_URL": "https://proxy.example/anthropic/",
-            "ANTHROPIC_MAX_RETRIES": "5",
-            "OLLAMA_BASE_URL": "http://10.0.0.5:11434",
-            "GEMINI_BASE_URL": "https://no-key.example",
-            "AZURE_OPENAI_API_KEY": "no-address",
-        }
-    )
-    found = {vendor.kind: vendor for vendor in vendors(env)}
-    assert set(found) == {"openai", "anthropic", "ollama"}
-    assert (found["openai"].api_key, found["openai"].timeout, found["openai"].max_retries) == ("sk-1", 120, 2)
-    assert (found["anthropic"].base_url, found["anthropic"].max_retries, found["anthropic"].timeout) == ("https://proxy.example/anthropic", 5, 600)
-    assert "sk-1" not in repr(found["openai"])
-    assert default_vendor(env, list(found.values())) == "ollama"
-    assert default_vendor(Environment({"LLM_GATEWAY_PROVIDERS_DEFAULT": "Anthropic"}), list(found.values())) == "anthropic"
-    assert default_vendor(Environment({}), [found["openai"], found["anthropic"]]) == "openai"
-    assert default_vendor(Environment({}), []) == ""
 
 
 def test_a_cancelled_request_is_no_error_in_the_log() -> None:

@@ -196,19 +196,30 @@ FAULTS: dict[str, Callable[[Send], Awaitable[None]]] = {
 
 async def answer(request: Request, send: Send) -> None:
     if request.target.startswith("/_"):
-        found = seen.get(request.target.removeprefix("/_seen/"))
-        told = {"/_closed": json.dumps(closed).encode(), "/_open": str(len(connections)).encode()}
-        body = told.get(request.target) or (found.told() if found else b"null")
-        return await send(head_of(200, {"content-type": "application/json"}, len(body)) + body)
+        return await send_json(200, about(request.target), send)
     model = request.model
     seen[model] = request
     if recording := RECORDINGS.get(model):
         return await replay(recording, send)
     fault = FAULTS.get(model.removeprefix("fault-").partition("-")[0])
-    if fault is None:
-        body = json.dumps({"error": {"message": f"no recording {model!r}", "type": "test"}}).encode()
-        return await send(head_of(418, {"content-type": "application/json"}, len(body)) + body)
-    await fault(send)
+    if fault is not None:
+        return await fault(send)
+    body = {"error": {"message": f"no recording {model!r}", "type": "test"}}
+    return await send_json(418, json.dumps(body).encode(), send)
+
+
+def about(path: str) -> bytes:
+    """What a test may ask of this upstream itself."""
+    if path == "/_closed":
+        return json.dumps(closed).encode()
+    if path == "/_open":
+        return str(len(connections)).encode()
+    found = seen.get(path.removeprefix("/_seen/"))
+    return found.told() if found else b"null"
+
+
+async def send_json(status: int, body: bytes, send: Send) -> None:
+    await send(head_of(status, {"content-type": "application/json"}, len(body)) + body)
 
 
 class Connection(asyncio.StreamReaderProtocol):

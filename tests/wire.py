@@ -34,7 +34,9 @@ class Wire:
     def close(self) -> None:
         self.writer.transport.abort()
 
-    async def send(self, method: str, path: str, headers: dict[str, str], body: bytes, length: int | None = None) -> None:
+    async def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes, length: int | None = None
+    ) -> None:
         fields = {"host": "gateway", "content-length": str(len(body) if length is None else length), **headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)

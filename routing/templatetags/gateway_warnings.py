@@ -6,11 +6,11 @@ from typing import Any
 
 from django import template
 
-from routing.warnings import Warning, warnings
+from routing.warnings import Danger, warnings
 
 register = template.Library()
 
 
 @register.simple_tag
-def warnings_of(page: Any) -> list[Warning]:
+def warnings_of(page: Any) -> list[Danger]:
     return warnings(page)

@@ -79,10 +79,10 @@ def _key(number: int) -> dict[str, str]:
     return {"name": f"key-{number}", "key": KEY.format(number)}
 
 
-def enlarge(small: Path, large: Path, whole_url: str) -> None:
+def enlarge(small: Path, large: Path, whole_url: str, stream_url: str) -> None:
     """Make the database of the large gateway from the small one's, which must not run."""
     shutil.copytree(small, large)
-    _seed(environment(large), "fill", str(LARGE.routes), str(LARGE.keys), str(LARGE.tenants), whole_url)
+    _seed(environment(large), "fill", str(LARGE.routes), str(LARGE.keys), str(LARGE.tenants), whole_url, stream_url)
 
 
 def start(name: str, data: Path, core: int) -> Server:

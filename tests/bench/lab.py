@@ -88,7 +88,9 @@ def _prepare(lab: Lab, skip: set[str]) -> None:
     if "small" not in skip:
         gateway.configure(lab.data("small"), lab.whole.base_url("small"), lab.streams.base_url("small"))
     if "large" not in skip:
-        gateway.enlarge(lab.data("small"), lab.data("large"), lab.whole.base_url("large"))
+        gateway.enlarge(
+            lab.data("small"), lab.data("large"), lab.whole.base_url("large"), lab.streams.base_url("large")
+        )
 
 
 def _start_one(lab: Lab, name: str) -> Server:

@@ -1,7 +1,7 @@
 """The bench's hand in the gateway's database, as a process of its own: `python -m tests.bench.seed fill|count …`.
 
-`fill ROUTES KEYS TENANTS URL` adds to what `manage.py apply` made until there are that many, and moves the provider
-to URL, where its calls are counted apart; the gateway must not run meanwhile. `count` prints the usage rows as JSON.
+`fill ROUTES KEYS TENANTS WHOLE STREAMS` adds to what `manage.py apply` made until there are that many, and moves the
+two providers to these addresses, where their calls are counted apart; the gateway must not run meanwhile. `count` prints the usage rows as JSON.
 """
 
 import json
@@ -15,13 +15,14 @@ from tests.bench.load import KEY, MODEL
 _BATCH = 2000
 
 
-def fill(routes: int, keys: int, tenants: int, url: str) -> None:
+def fill(routes: int, keys: int, tenants: int, whole_url: str, stream_url: str) -> None:
     from django.db import transaction
 
     from providers.models import Provider
 
     with transaction.atomic():
-        Provider.objects.filter(name="whole").update(base_url=url)
+        Provider.objects.filter(name="whole").update(base_url=whole_url)
+        Provider.objects.filter(name="streams").update(base_url=stream_url)
         _fill_routes(routes)
         _fill_keys(keys, tenants)
 
@@ -75,6 +76,6 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
     django.setup()
     if sys.argv[1] == "fill":
-        fill(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5])
+        fill(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), *sys.argv[5:])
     else:
         count()

@@ -32,7 +32,9 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, help="port to listen on (SERVER_PORT, 8080)")
         parser.add_argument("--listen", metavar="HOST:PORT", help="both in one")
         parser.add_argument("--workers", type=int, default=1, help="processes to serve with (1; uvicorn only)")
-        parser.add_argument("--server", choices=("uvicorn", "daphne"), default="uvicorn", help="server to run (uvicorn)")
+        parser.add_argument(
+            "--server", choices=("uvicorn", "daphne"), default="uvicorn", help="server to run (uvicorn)"
+        )
         parser.add_argument("--config", metavar="FILE", help="apply this file first, as `manage.py apply` does")
         parser.add_argument("--env-file", metavar="FILE", help="read the environment from this file instead of .env")
         parser.add_argument("--verbose", action="store_true", help="log everything (LLM_GATEWAY_LOG_LEVEL=debug)")
@@ -64,7 +66,10 @@ class Command(BaseCommand):
     def _announce(self, bound: socket.socket, options: dict[str, Any]) -> None:
         address = replace(settings.GATEWAY_ADDRESS, port=bound.getsockname()[1])
         count = f", {options['workers']} workers" if options["workers"] > 1 else ""
-        self.stderr.write(f"Serving on {replace(address, public_url='').url} ({options['server']}{count}). Admin: {address.url}/admin/", ending="\n")
+        self.stderr.write(
+            f"Serving on {replace(address, public_url='').url} ({options['server']}{count}). Admin: {address.url}/admin/",
+            ending="\n",
+        )
 
 
 def _override(options: dict[str, Any]) -> None:
@@ -74,7 +79,7 @@ def _override(options: dict[str, Any]) -> None:
         host, _, text = options["listen"].rpartition(":")
         if not text.isdecimal():
             raise CommandError(f"--listen: {options['listen']!r} is not HOST:PORT.")
-        host, port = host.strip("[]") or "0.0.0.0", int(text)  # noqa: S104 - ":8080" asks for every address
+        host, port = host.strip("[]") or "0.0.0.0", int(text)
     address = settings.GATEWAY_ADDRESS
     address = replace(address, host=address.host if host is None else host, port=address.port if port is None else port)
     settings.GATEWAY_ADDRESS = address
@@ -97,7 +102,9 @@ def _listen() -> socket.socket:
     try:
         return listener(address.host, address.port)
     except (OSError, OverflowError) as error:
-        raise CommandError(f"Cannot listen on {address.host}:{address.port}: {getattr(error, 'strerror', error)}.") from None
+        raise CommandError(
+            f"Cannot listen on {address.host}:{address.port}: {getattr(error, 'strerror', error)}."
+        ) from None
 
 
 def _run(bound: socket.socket, server: str, workers: int) -> None:

@@ -27,13 +27,19 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--migrate", action="store_true", help="bring the database up to date first, under the same lock")
-        parser.add_argument("--anonymous", action="store_true", help="let requests without a key count as the tenant default")
+        parser.add_argument(
+            "--migrate", action="store_true", help="bring the database up to date first, under the same lock"
+        )
+        parser.add_argument(
+            "--anonymous", action="store_true", help="let requests without a key count as the tenant default"
+        )
         parser.add_argument("--json", action="store_true", help="say what was made as JSON")
 
     def handle(self, **options: Any) -> None:
         if options["anonymous"] and not (settings.GATEWAY_ADDRESS.loopback or settings.GATEWAY_ALLOW_ANONYMOUS):
-            raise CommandError(f"SERVER_HOST is {settings.GATEWAY_ADDRESS.host}: anonymous requests need GATEWAY_ALLOW_ANONYMOUS=1 there.")
+            raise CommandError(
+                f"SERVER_HOST is {settings.GATEWAY_ADDRESS.host}: anonymous requests need GATEWAY_ALLOW_ANONYMOUS=1 there."
+            )
         token = revision.actor.set(lambda: "bootstrap")
         try:
             with exclusive():
@@ -58,7 +64,11 @@ class Command(BaseCommand):
             found = {"admin_url": found["admin_url"], "providers": found["providers"], "secrets_file": str(path)}
             text = f"The admin's password and the first API key are in {path}"
         else:
-            text = f"{first_request.text(found)}\n\nThis is shown once. A forgotten password: manage.py changepassword" if secret else ""
+            text = (
+                f"{first_request.text(found)}\n\nThis is shown once. A forgotten password: manage.py changepassword"
+                if secret
+                else ""
+            )
         if as_json:
             self.stdout.write(json.dumps(found))
         elif text:
