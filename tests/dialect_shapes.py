@@ -72,7 +72,7 @@ def responses_request(doc: Json) -> Json:
         if isinstance(item.get("output"), str):
             item["output"] = _parts(item["output"], "input_text")
         if item.get("type") == "reasoning":
-            item.setdefault("summary", [])
+            item["summary"] = item.get("summary", [])
     doc["input"] = items
     if "include" in doc:
         doc["include"] = sorted(doc["include"])
@@ -112,7 +112,8 @@ GEMINI_VERBATIM = (
 def gemini_request(doc: Json) -> Json:
     """Gemini: names in snake_case are those in camelCase; one object is a list of one; ``thought: false`` is the
     default; a role on the system instruction and none on a content are ignored; tools are a set of declarations and
-    hosted tools, however they are grouped; enums are read in any case; a part with only a signature is an empty text with one."""
+    hosted tools, however they are grouped; enums are read in any case; a part with only a signature is an empty text with one; a call
+    without arguments has none."""
     doc = _camel(without_null(doc))
     doc.get("systemInstruction", {}).pop("role", None)
     for content in [*doc.get("contents", []), doc.get("systemInstruction", {})]:
@@ -121,6 +122,8 @@ def gemini_request(doc: Json) -> Json:
                 del part["thought"]
             if part.keys() - {"thought"} == {"thoughtSignature"}:
                 part["text"] = ""
+            if "functionCall" in part:
+                part["functionCall"].setdefault("args", {})
     tools = doc.get("tools", [])
     doc["tools"] = _gemini_tools([tools] if isinstance(tools, dict) else tools)
     config = doc.get("generationConfig", {}).get("thinkingConfig", {})

@@ -62,7 +62,7 @@ def validator(name: str, schema: str) -> Any:
 @cache
 def event_schemas(name: str) -> dict[str, str]:
     """Type of a stream's event -> component that describes it."""
-    found = {}
+    found: dict[str, str] = {}
     for schema, body in document(name)["components"]["schemas"].items():
         kind = body.get("properties", {}).get("type", {})
         words = kind.get("enum") or [kind.get("const")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
@@ -64,7 +65,7 @@ EXCEPTIONS: dict[str, list[tuple[Predicate, str]]] = {
 def of_dialect(dialect: str) -> list[Recording]:
     found = [recording for recording in recordings.require() if recording.api in APIS[dialect]]
     if not found:
-        pytest.skip(f"no recordings of {dialect}")
+        (pytest.fail if os.environ.get("GATEWAY_REQUIRE_ALL") == "1" else pytest.skip)(f"no recordings of {dialect}")
     return found
 
 

@@ -393,7 +393,7 @@ def _function(tool: FunctionTool, name: str, doc: Json, loss: Loss) -> None:
     if tool.description is not None:
         body["description"] = tool.description
     if tool.parameters is not None or loss.foreign:
-        body["parameters"] = tool.parameters or EMPTY
+        body["parameters"] = tool.parameters or (EMPTY if loss.foreign else {})
     body |= present(strict=tool.strict) | extra.pop("function", {})
     if extra.pop("legacy", False):
         doc.setdefault("functions", []).append(body)

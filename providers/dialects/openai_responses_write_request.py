@@ -345,7 +345,7 @@ def _tool(tool: Tool, loss: Loss, names: ToolNames, namespace: str = "") -> list
 def _function(tool: FunctionTool, loss: Loss) -> Json:
     wire: Json = {}
     if tool.parameters is not None or loss.foreign:
-        wire["parameters"] = tool.parameters or EMPTY
+        wire["parameters"] = tool.parameters or (EMPTY if loss.foreign else {})
     loss.drop_cache(tool.cache)
     if loss.foreign:
         wire["strict"] = bool(tool.strict)  # absent means true here, and false elsewhere
