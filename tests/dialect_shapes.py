@@ -62,7 +62,7 @@ def responses_request(doc: Json) -> Json:
     text of its role's type; ``include`` is a set; a reasoning item's summary may be absent."""
     doc = without_null(doc)
     given = doc.get("input", [])
-    items = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
+    items: Json = [{"type": "message", "role": "user", "content": given}] if isinstance(given, str) else given
     for item in items:
         if "role" in item:
             item.setdefault("type", "message")
@@ -112,8 +112,8 @@ GEMINI_VERBATIM = (
 def gemini_request(doc: Json) -> Json:
     """Gemini: names in snake_case are those in camelCase; one object is a list of one; ``thought: false`` is the
     default; a role on the system instruction and none on a content are ignored; tools are a set of declarations and
-    hosted tools, however they are grouped; enums are read in any case; a part with only a signature is an empty text with one; a call
-    without arguments has none."""
+    hosted tools, however they are grouped; enums are read in any case; a part with only a signature is an empty text
+    with one; a call without arguments has none."""
     doc = _camel(without_null(doc))
     doc.get("systemInstruction", {}).pop("role", None)
     for content in [*doc.get("contents", []), doc.get("systemInstruction", {})]:
