@@ -163,8 +163,7 @@ MANY = settings(max_examples=200, deadline=None, suppress_health_check=list(Heal
 @MANY
 @given(data=st.data())
 def test_spoiled_streams_raise_nothing(dialect: str, data: st.DataObject) -> None:
-    if not recordings.load():
-        pytest.skip("no recordings")
+    recordings.require()
     recording = data.draw(st.sampled_from(streams(dialect)))
     lines = [Sse("", json.dumps(doc).encode()) for doc in recording.events()]
     at = data.draw(st.integers(0, len(lines) - 1))
@@ -193,8 +192,7 @@ def test_garbage_raises_nothing(dialect: str, doc: Any, raw: bytes, status: int)
 @MANY
 @given(data=st.data())
 def test_spoiled_requests_raise_only_what_they_may(dialect: str, data: st.DataObject) -> None:
-    if not recordings.load():
-        pytest.skip("no recordings")
+    recordings.require()
     recording = data.draw(st.sampled_from(of_dialect(dialect)))
     try:
         chat = CLIENTS[dialect].read_request(spoiled(recording.request_body, data.draw), recording.path)
