@@ -1,0 +1,59 @@
+"""What a writer could not say: the harmless is listed, the rest is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from providers.chat import Cache, Chat, Json, Unsupported
+
+#: Top-level fields of one dialect without which a request means something else.
+MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation", "grammar", "prompt"}
+
+
+#: How a member was written, or an item's place in its vendor's store: nothing that another API would miss.
+FORMS = {"form", "index", "id", "mime", "status", "type", "word"}
+
+
+class Loss:
+    """``dropped`` names fields of the client's request that are not in the upstream's; paths bear no indices, so that
+    they stay few. ``lenient`` lists also what would be refused."""
+
+    __slots__ = ("dialect", "dropped", "foreign", "lenient")
+
+    def __init__(self, chat: Chat, dialect: str, lenient: bool = False) -> None:
+        self.dialect = dialect
+        self.foreign = chat.dialect != dialect
+        self.lenient = lenient
+        self.dropped: list[str] = []
+
+    def drop(self, field: str) -> None:
+        if field not in self.dropped:
+            self.dropped.append(field)
+
+    def refuse(self, field: str) -> None:
+        """Raise Unsupported, or list the field where the route is lenient."""
+        if not self.lenient:
+            raise Unsupported(field, self.dialect)
+        self.drop(field)
+
+    def own(self, path: str, extra: Json) -> Json:
+        """``extra`` where this dialect wrote it; else nothing, and its names are listed."""
+        if not self.foreign or not extra:
+            return extra
+        for name, value in extra.items():
+            if name in FORMS or value in (None, False, "", [], {}):
+                continue
+            if not path and name in MEANINGFUL:
+                self.refuse(name)
+            self.drop(f"{path}.{name}" if path else name)
+        return {}
+
+    def drop_cache(self, cache: Cache | None) -> None:
+        if cache is not None:
+            self.drop(cache.form)
+
+    def unless(self, held: Iterable[tuple[str, object]]) -> None:
+        """List each (field, value) whose value says something."""
+        for field, value in held:
+            if value not in (None, "", [], {}):
+                self.drop(field)

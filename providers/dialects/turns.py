@@ -1,0 +1,72 @@
+"""Messages put in the order that stricter upstreams ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from providers.chat import Chat, File, Message, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from providers.dialects.tool_ids import with_ids
+
+SYSTEM = ("system", "developer")
+
+
+def _calls(message: Message) -> bool:
+    return message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts)
+
+
+def merged_calls(messages: list[Message]) -> list[Message]:
+    """An assistant message that follows one with open tool calls joins it: results must follow all calls at once."""
+    found: list[Message] = []
+    for message in messages:
+        if found and message.role == "assistant" and _calls(found[-1]):
+            found[-1] = replace(found[-1], parts=[*found[-1].parts, *message.parts])
+        else:
+            found.append(message)
+    return found
+
+
+def merged_thoughts(message: Message) -> Message:
+    """A signature that stands apart joins the thinking before it."""
+    found: list[Part] = []
+    for part in message.parts:
+        last = found[-1] if found else None
+        if isinstance(part, Thinking) and isinstance(last, Thinking) and _belongs(last, part):
+            extra = last.extra | part.extra
+            found[-1] = replace(last, signature=part.signature, form=part.form or last.form, extra=extra)
+        else:
+            found.append(part)
+    return replace(message, parts=found)
+
+
+def _belongs(first: Thinking, second: Thinking) -> bool:
+    told = bool(second.texts or second.summaries)
+    return first.signed_by == second.signed_by and not first.signature and not told and bool(second.signature)
+
+
+def prepared(chat: Chat, dialect: str) -> list[Message]:
+    """The messages of ``chat`` as ``dialect`` wants them; its own are left as they came."""
+    return chat.messages if chat.dialect == dialect else merged_calls([*map(merged_thoughts, with_ids(chat.messages))])
+
+
+def leading_system(messages: list[Message]) -> tuple[list[Part], list[Message]]:
+    """The parts of the system messages at the start, and the messages after them."""
+    count = next((at for at, message in enumerate(messages) if message.role not in SYSTEM), len(messages))
+    return [part for message in messages[:count] for part in message.parts], messages[count:]
+
+
+def results_apart(message: Message) -> tuple[list[ToolResult], list[Part]]:
+    """The tool results of ``message``, and its other parts."""
+    results = [part for part in message.parts if isinstance(part, ToolResult)]
+    return results, [part for part in message.parts if not isinstance(part, ToolResult)]
+
+
+def is_words(part: Part) -> bool:
+    """Whether ``part`` is plain text, a document of plain text included."""
+    return isinstance(part, Text | Refusal) or (isinstance(part, File) and part.source.kind == "text")
+
+
+def words(part: Part) -> str:
+    """The text of ``part``; empty where it is not plain text."""
+    if isinstance(part, Text | Refusal):
+        return part.text
+    return part.source.value if isinstance(part, File) and part.source.kind == "text" else ""
