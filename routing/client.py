@@ -86,9 +86,9 @@ class Client:
         self.status = status
         self.started = time.perf_counter()
         self.limit(self._timeout, STUCK)
-        await self._send(
-            {"type": "http.response.start", "status": status, "headers": [*headers, *self.headers, *SAFETY]}
-        )
+        # ``checked`` spares a server that knows the word a second look: all of them were parsed or made here.
+        out = [*headers, *self.headers, *SAFETY]
+        await self._send({"type": "http.response.start", "status": status, "headers": out, "checked": True})
 
     async def send(self, data: bytes, more: bool = True) -> None:
         """Send a piece of the body. Raises ClientGone where it could not be handed on in time."""
