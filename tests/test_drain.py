@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -15,7 +16,12 @@ from tests.serving import Installation, Stream, ready, refusal, row, serving
 def children(pid: int) -> list[int]:
     """The workers of a parent: multiprocessing also keeps a process that tracks resources."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    workers = []
+    for child in found:
+        with contextlib.suppress(FileNotFoundError):  # it may end while we look
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                workers.append(int(child))
+    return workers
 
 
 @pytest.mark.parametrize("server", SERVERS)
