@@ -47,7 +47,7 @@ GATEWAY_SEND_TIMEOUT = env.seconds("GATEWAY_SEND_TIMEOUT", "SERVER_WRITE_TIMEOUT
 GATEWAY_DRAIN_DELAY = env.seconds("GATEWAY_DRAIN_DELAY", default=3, least=0)
 GATEWAY_DRAIN_TIMEOUT = env.seconds("GATEWAY_DRAIN_TIMEOUT", default=30, least=0)
 GATEWAY_UPSTREAM_TRANSPORT = env.choice(
-    "GATEWAY_UPSTREAM_TRANSPORT", {"aiohttp": "aiohttp", "httpx": "httpx"}, "aiohttp"
+    "GATEWAY_UPSTREAM_TRANSPORT", {"native": "native", "aiohttp": "aiohttp", "httpx": "httpx"}, "native"
 )
 GATEWAY_ALLOWED_UPSTREAM_ADDRESSES: list[Network] = env.read("GATEWAY_ALLOWED_UPSTREAM_ADDRESSES", networks, [])
 GATEWAY_LOG_LEVEL = env.choice("LLM_GATEWAY_LOG_LEVEL", LEVELS, "info")

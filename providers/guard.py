@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 from providers import addresses
 
@@ -33,6 +36,15 @@ class Guard:
             raise RefusedAddress(host)
         if len(self.passed) < MAX_HOSTS:
             self.passed.add(host)
+
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of ``host`` that may be connected to. Raises RefusedAddress, or OSError where there are none."""
+        self.check(host)
+        try:
+            return [str(ip_address(host.strip("[]")))]
+        except ValueError:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return self.select([str(entry[4][0]) for entry in found])
 
     def select(self, found: list[str]) -> list[str]:
         good = [text for text in found if not addresses.refused(text, self.allowed)]

@@ -123,7 +123,7 @@ class Connections:
 
     def __init__(
         self,
-        engine: str = "aiohttp",
+        engine: str = "native",
         allowed: Sequence[addresses.Network] = (),
         transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     ) -> None:

@@ -82,7 +82,8 @@ class Server:
 
     def tree(self) -> list[int]:
         """The pids of the group's leader and all that descend from it."""
-        parents = {pid: int(_stat(pid)[1]) for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _stat(pid)}
+        pids = map(int, filter(str.isdigit, os.listdir("/proc")))
+        parents = {pid: int(stat[1]) for pid in pids if (stat := _stat(pid))}  # read once: others end meanwhile
         found = [self.process.pid]
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
