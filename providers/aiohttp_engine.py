@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from providers.guard import KEEPALIVE_SECONDS, Guard, RefusedAddress
 from providers.light import LightRequest, LightResponse
 
 MAX_HEADER_BYTES = 65536
+LARGE = 1024 * 1024  # from here on aiohttp wants bytes as a file, which it writes piece by piece
 SMALL = 32768  # bytes of a request body that a socket takes without waiting
 
 
@@ -134,7 +136,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 request.method,
                 url,
                 headers=headers,
-                data=request.content,
+                data=request.content if len(request.content) < LARGE else io.BytesIO(request.content),
                 allow_redirects=False,
                 timeout=_timeout(request.extensions.get("timeout", {}).get("connect")),
                 proxy=self.proxy,
@@ -155,6 +157,8 @@ def _mapped(error: Exception) -> Exception:
     cause = getattr(error, "os_error", error)
     if isinstance(cause, RefusedAddress):
         return cause
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return httpx.UnsupportedProtocol("not http or https")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientProxyConnectionError | ssl.SSLError):
         return httpx.ConnectError("no connection")
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
