@@ -12,11 +12,15 @@ from routing.errors import GatewayError
 GUARDED = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
 GUARDED_GEMINI = ("model", "stream", "generationConfig", "generation_config")
 MAX_TAGS, MAX_TAG = 8, 64
+MAX_BRACKETS = 200_000
 
 
 def read_json(call: Call) -> None:
     """Fill ``call.doc``, ``model`` and ``stream`` from a JSON body. Raises GatewayError naming the field."""
     gemini = call.endpoint.dialect == "gemini"
+    if len(call.body) > MAX_BRACKETS and call.body.count(b"{") + call.body.count(b"[") > MAX_BRACKETS:
+        # Text and images may be tens of megabytes; this much structure would hold up everybody else for seconds.
+        raise GatewayError("invalid_request", f"The body has more than {MAX_BRACKETS} objects and arrays.", status=413)
     try:
         call.doc = jsonbytes.parse(call.body)
         jsonbytes.check_unique(call.body, call.doc, GUARDED_GEMINI if gemini else GUARDED)

@@ -678,3 +678,13 @@ async def test_reading_a_stored_response_again_costs_nothing() -> None:
         await p.client.post("/v1/responses", json={"model": "gpt", "input": "x"})
         await p.client.get("/v1/responses/resp_1")
     assert [(row.input_tokens, row.output_tokens) for row in p.rows] == [(5, 5), (0, 0)]
+
+
+async def test_a_body_of_nothing_but_structure_is_413() -> None:
+    hostile = b'{"model": "gpt", "x": [' + b"[]," * 200_000 + b"1]}"
+    async with plane(one(), ok) as p:
+        reply = await p.client.post("/v1/chat/completions", content=hostile)
+        assert reply.status_code == 413
+        text = "[" * 300_000  # the same signs in a text that is no structure, but nobody can tell that cheaply
+        assert (await p.client.post("/v1/chat/completions", json={**CHAT, "user": text})).status_code == 413
+        assert (await p.client.post("/v1/chat/completions", json={**CHAT, "user": "x" * 3_000_000})).status_code == 200
