@@ -77,6 +77,8 @@ INSTALLED_APPS = [
     "routing",
     "gateway_project",
 ]
+if sys.argv[1:2] == ["serve"]:
+    INSTALLED_APPS.remove("daphne")  # the app is runserver's; it would cost every worker 18 MB
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",

@@ -76,11 +76,16 @@ class Gateway:
             await (work or self.answer)(call, client, receive)
         except GatewayError as error:
             await self._refuse(call, client, error)
+        except UpstreamError as error:
+            call.fail(error)  # in the middle of a reply that has no room for words: it ends early
         except ClientGone:
             call.entry.error_kind = "cancelled"
         except asyncio.CancelledError:
             call.entry.error_kind = "cancelled"
-            if not client.gone and client.cause() is None:
+            cause = client.cause()
+            if isinstance(cause, UpstreamError):
+                call.fail(cause)
+            elif not client.gone and cause is None:
                 raise  # the server is going down
         except Exception as error:
             await self._refuse(call, client, self._unexpected(call, error))

@@ -19,7 +19,7 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models import Model
 
 from providers.load import upstream_of
-from providers.models import Credential
+from providers.models import Credential, Provider
 from routing import models, revision
 from routing.table import Rewrite, Route, Table, Target, with_routes
 from tenants.keys import Key, Names, Tenant
@@ -39,6 +39,16 @@ RARE = (
     "routing.defaults",
     "tenants.tenant",
 )
+
+
+def _newer(model: type[Model], since: int) -> Iterable[Any]:
+    """The rows stamped later than ``since``, all for -1: as plain tuples, a fraction of a model instance's size, save
+    the few whose methods are needed."""
+    rows = model._base_manager.all() if since < 0 else model._base_manager.filter(changed_revision__gt=since)
+    if model in (Provider, Credential):
+        return rows.iterator(chunk_size=2000)
+    names = [field.attname for field in model._meta.concrete_fields]
+    return rows.values_list(*names, named=True).iterator(chunk_size=2000)
 
 
 def key_of(row: ApiKey) -> Key:
@@ -87,30 +97,28 @@ class Loader:
         changed = set()
         for model in revision.WATCHED:
             label = model._meta.label_lower
-            newer = list(
-                model._base_manager.filter(changed_revision__gt=since) if since >= 0 else model._base_manager.all()
-            )
-            if newer or since < 0:
+            if self._take(label, _newer(model, since)) or since < 0:
                 changed.add(label)
-            self._take(label, newer)
         for stone in models.Tombstone.objects.filter(revision__gt=since) if since >= 0 else ():
             self._drop(stone.model, stone.object_id)
             changed.add(stone.model)
         return changed
 
-    def _take(self, label: str, rows: Iterable[Model]) -> None:
+    def _take(self, label: str, rows: Iterable[Any]) -> int:
+        """Take these rows in; how many they are."""
         if label != "tenants.apikey":
-            self.rows.setdefault(label, {}).update({row.pk: row for row in rows})
-            return
-        rows = list(rows)
-        if rows:
-            self.keys = dict(self.keys)  # requests may be reading the one before
-        for row in rows:
-            assert isinstance(row, ApiKey)
+            found = {row.id: row for row in rows}
+            self.rows.setdefault(label, {}).update(found)
+            return len(found)
+        count = 0
+        for count, row in enumerate(rows, 1):
+            if count == 1:
+                self.keys = dict(self.keys)  # requests may be reading the one before
             self._drop_key(row.id)
             digest = bytes.fromhex(row.digest)
             self.digests[row.id] = digest
             self.keys[digest] = key_of(row)
+        return count
 
     def _drop(self, label: str, object_id: int) -> None:
         if label == "tenants.apikey":

@@ -46,19 +46,20 @@ ERROR_TYPES = {
     "cancelled": "cancelled",
     "not_implemented": "invalid_request",
 }
+#: Routes beyond so many are counted together as ``other``: each takes kilobytes in every worker and in Prometheus.
+MAX_SERIES = 1000
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 class Series:
     """The children of one (format, model, provider), found once, and what waits to be added to them."""
 
-    __slots__ = ("duration", "first_token", "statuses", "tokens", "waiting", "where")
+    __slots__ = ("duration", "statuses", "tokens", "waiting", "where")
 
     def __init__(self, where: tuple[str, str, str]) -> None:
         self.where = where
         self.duration = DURATION.labels(*where)
-        self.first_token = FIRST_TOKEN.labels(*where)
-        self.tokens = [TOKENS.labels(*where, kind) for kind in TOKEN_KINDS]
+        self.tokens: dict[str, Any] = {}
         self.statuses: dict[int, Any] = {}
         self.waiting: list[Entry] = []
 
@@ -77,14 +78,16 @@ class Series:
             sums[3] += entry.cache_write_tokens
             sums[4] += entry.reasoning_tokens
             if entry.stream and entry.first_byte_us is not None:
-                self.first_token.observe(entry.first_byte_us / 1e6)
+                FIRST_TOKEN.labels(*self.where).observe(entry.first_byte_us / 1e6)
             if entry.error_kind:
                 ERRORS.labels(*self.where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
             if entry.cost:
                 COST.labels(entry.tenant, *self.where).inc(entry.cost / 1e9)
-        for child, count in zip(self.tokens, sums, strict=True):
+        for kind, count in zip(TOKEN_KINDS, sums, strict=True):
             if count:
-                child.inc(count)
+                if kind not in self.tokens:
+                    self.tokens[kind] = TOKENS.labels(*self.where, kind)
+                self.tokens[kind].inc(count)
 
 
 class Metrics:
@@ -95,6 +98,7 @@ class Metrics:
         self._series: dict[tuple[str, str, str], Series] = {}
         self._attempts: Counts[tuple[str, str]] = Counts()
         self._active: dict[tuple[str, str], int] = {}
+        self._waiting: list[Series] = []  # those with something to flush
         self._stale = False
 
     def enter(self, call: Call) -> None:
@@ -117,7 +121,12 @@ class Metrics:
         where = (entry.dialect, entry.route or "other", entry.provider or "none")
         series = self._series.get(where)
         if series is None:
-            series = self._series[where] = Series(where)
+            if len(self._series) >= MAX_SERIES:
+                where = (entry.dialect, "other", where[2])
+                series = self._series.get(where)
+            series = series or self._series.setdefault(where, Series(where))
+        if not series.waiting:
+            self._waiting.append(series)
         series.waiting.append(entry)
         self._stale = True
 
@@ -125,9 +134,9 @@ class Metrics:
         if not self._stale:
             return
         self._stale = False
-        for series in self._series.values():
-            if series.waiting:
-                series.flush()
+        waiting, self._waiting = self._waiting, []
+        for series in waiting:
+            series.flush()
         attempts, self._attempts = self._attempts, Counts()
         for (provider, outcome), count in attempts.items():
             ATTEMPTS.labels(provider, outcome).inc(count)

@@ -688,3 +688,16 @@ async def test_a_body_of_nothing_but_structure_is_413() -> None:
         text = "[" * 300_000  # the same signs in a text that is no structure, but nobody can tell that cheaply
         assert (await p.client.post("/v1/chat/completions", json={**CHAT, "user": text})).status_code == 413
         assert (await p.client.post("/v1/chat/completions", json={**CHAT, "user": "x" * 3_000_000})).status_code == 200
+
+
+async def test_a_binary_reply_that_breaks_is_truncated_in_the_row() -> None:
+    class Breaks(httpx.AsyncByteStream):
+        async def __aiter__(self) -> Any:
+            yield b"RIFF"
+            raise httpx.ReadError("gone")
+
+    speech = {"model": "gpt", "input": "x", "voice": "v"}
+    async with plane(one(), lambda r: httpx.Response(200, headers={"content-type": "audio/wav"}, stream=Breaks())) as p:
+        reply = await p.client.post("/v1/audio/speech", json=speech)
+    assert reply.content == b"RIFF"
+    assert (p.rows[0].error_kind, p.rows[0].status) == ("truncated", 502)
