@@ -20,7 +20,7 @@ def admit(call: Call, table: Table, allow_anonymous: bool) -> None:
         raise GatewayError("auth", "The API key is not valid." if plain else "No API key was sent.")
     call.key, entry = key, call.entry
     tenant = table.tenants.get(key.tenant_id)
-    entry.key_id, entry.key, entry.key_prefix = key.id, key.name, key.prefix
+    entry.key_id, entry.key, entry.key_prefix = key.id, key.name, keys.prefix_of(plain)
     entry.tenant_id, entry.tenant = key.tenant_id, tenant.name if tenant else ""
     if not key.enabled or (key.expires_at and key.expires_at <= time.time()):
         raise GatewayError("auth", "The API key has expired." if key.enabled else "The API key is disabled.")

@@ -46,7 +46,7 @@ class Call:
     doc: dict[str, Any]
     form = "none"  # json | multipart | none: what the body is
     idle = 300.0  # seconds of an upstream's silence in the middle of a reply
-    key = Key(0, "", "", 0)
+    key = Key(0, "", 0)
     model = ""
     provider_id = 0  # set where an object that the call names ties it to one provider
     resolved: Resolved | None = None

@@ -28,7 +28,7 @@ from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
 from tenants.uuid7 import uuid7
 
-NOBODY = Key(0, "", "", 0)
+NOBODY = Key(0, "", 0)
 CANCELLED = 499
 LATE = TimedOut("no answer from the provider in time")
 

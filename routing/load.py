@@ -55,7 +55,6 @@ def key_of(row: ApiKey) -> Key:
     return Key(
         id=row.id,
         name=row.name,
-        prefix=row.prefix,
         tenant_id=row.tenant_id,
         enabled=row.enabled,
         expires_at=row.expires_at.timestamp() if row.expires_at else 0,
@@ -195,7 +194,7 @@ class Loader:
 
     def _anonymous(self) -> Key | None:
         row: TenantRow | None = next((row for row in self.rows["tenants.tenant"].values() if row.anonymous), None)
-        return Key(0, "anonymous", "", row.id) if row is not None else None
+        return Key(0, "anonymous", row.id) if row is not None else None
 
 
 def _number() -> int:

@@ -47,7 +47,7 @@ ERROR_TYPES = {
     "not_implemented": "invalid_request",
 }
 #: Routes beyond so many are counted together as ``other``: each takes kilobytes in every worker and in Prometheus.
-MAX_SERIES = 1000
+MAX_SERIES = 500
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 

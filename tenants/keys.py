@@ -76,7 +76,6 @@ class Key:
 
     id: int
     name: str
-    prefix: str
     tenant_id: int
     enabled: bool = True
     expires_at: float = 0

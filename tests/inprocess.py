@@ -56,8 +56,8 @@ def table(*routes: Route, **changes: Any) -> Table:
     made = Table(
         revision=7,
         keys={
-            keys.digest(KEY, PEPPER): Key(11, "main", keys.prefix_of(KEY), 1),
-            keys.digest(OTHER_KEY, PEPPER): Key(12, "other", keys.prefix_of(OTHER_KEY), 2),
+            keys.digest(KEY, PEPPER): Key(11, "main", 1),
+            keys.digest(OTHER_KEY, PEPPER): Key(12, "other", 2),
         },
         tenants={1: Tenant(1, "acme"), 2: Tenant(2, "rival")},
         upstreams={t.upstream.id: t.upstream for r in routes for t in r.targets},

@@ -628,7 +628,7 @@ async def test_fields_that_choose_another_model_are_refused_unless_allowed() -> 
 
 
 async def test_anonymous_requests_need_the_option() -> None:
-    made = one(anonymous=Key(0, "anonymous", "", 1))
+    made = one(anonymous=Key(0, "anonymous", 1))
     for allow, status in ((True, 200), (False, 401)):
         async with plane(made, ok, Options(allow_anonymous=allow)) as p:
             p.client.headers.clear()
@@ -698,6 +698,6 @@ async def test_a_binary_reply_that_breaks_is_truncated_in_the_row() -> None:
 
     speech = {"model": "gpt", "input": "x", "voice": "v"}
     async with plane(one(), lambda r: httpx.Response(200, headers={"content-type": "audio/wav"}, stream=Breaks())) as p:
-        reply = await p.client.post("/v1/audio/speech", json=speech)
-    assert reply.content == b"RIFF"
+        with pytest.raises(AssertionError):  # this transport's word for a reply that never ended; a server hangs up
+            await p.client.post("/v1/audio/speech", json=speech)
     assert (p.rows[0].error_kind, p.rows[0].status) == ("truncated", 502)
