@@ -13,7 +13,7 @@ from operator import attrgetter
 from tenants import histogram
 from tenants.ledger import Entry
 from tenants.models import Rollup, UsageDay, UsageHour
-from tenants.statements import ROLLUP_KEY, ROLLUP_NAMES, ROLLUP_SUMS, Statements
+from tenants.statements import ROLLUP_KEY, ROLLUP_NAMES, ROLLUP_SUMS, Row, Statements
 
 HOUR = 3600
 
@@ -78,17 +78,23 @@ def daily(hours: dict[Key, Sum]) -> dict[Key, Sum]:
 def store(statements: Statements, entries: Iterable[Entry]) -> None:
     """Add entries, stored as rows in the same transaction, to the rollups. Raises what the database raises."""
     hours = hourly(entries)
-    add(statements, UsageHour, hours)
-    add(statements, UsageDay, daily(hours))
+    rows = add(statements, UsageHour, hours)
+    within = {hour - hour % 24 for hour, *_ in hours}
+    if len(rows) and len({hour for hour, *_ in hours}) == 1:  # nearly always: the day's additions are the hour's
+        start = statements.time(within.pop() * HOUR)
+        statements.add(UsageDay, [(start, *row[1:]) for row in rows])
+    else:
+        add(statements, UsageDay, daily(hours))
 
 
-def add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> None:
-    """Add ``sums``, by hour or by day as ``model`` is, to its rows."""
+def add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> list[Row]:
+    """Add ``sums``, by hour or by day as ``model`` is, to its rows; what was added."""
     if not sums:
-        return
+        return []
     starts = {hour: statements.time(hour * HOUR) for hour in {key[0] for key in sums}}
     rows = [
         (starts[hour], *rest, *addition.names, *addition.sums, histogram.pack(addition.latency))
         for (hour, *rest), addition in sums.items()
     ]
     statements.add(model, rows)
+    return rows
