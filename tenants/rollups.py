@@ -92,7 +92,7 @@ def add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> li
     if not sums:
         return []
     starts = {hour: statements.time(hour * HOUR) for hour in {key[0] for key in sums}}
-    rows = [
+    rows: list[Row] = [
         (starts[hour], *rest, *addition.names, *addition.sums, histogram.pack(addition.latency))
         for (hour, *rest), addition in sums.items()
     ]
