@@ -23,12 +23,10 @@ from routing.outgoing import Outgoing
 from routing.relay import Held
 from routing.table import Table, Target
 from routing.warden import Warden
-from tenants.keys import Key
 from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
 from tenants.uuid7 import uuid7
 
-NOBODY = Key(0, "", 0)
 CANCELLED = 499
 LATE = TimedOut("no answer from the provider in time")
 
