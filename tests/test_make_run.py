@@ -45,7 +45,7 @@ class Made:
         env = {
             name: value
             for name, value in env.items()
-            if not name.startswith(("MAKE", "MFLAGS", "VIRTUAL_ENV", "GATEWAY_ENV_FILE"))
+            if not name.startswith(("ARGS", "MAKE", "MFLAGS", "VIRTUAL_ENV", "GATEWAY_ENV_FILE"))
         }
         self.output = folder / "output.txt"
         with self.output.open("wb") as file:
