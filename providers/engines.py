@@ -35,7 +35,6 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.AsyncNetworkStream:
-        self.guard.check(host)
         for address in await self.guard.resolve(host, port):
             try:
                 return await self.inner.connect_tcp(address, port, timeout, local_address, socket_options)

@@ -97,9 +97,6 @@ def safe(text: str) -> bytes:
     return "".join(c if " " <= c <= "~" else "?" for c in text[:256]).encode("ascii")
 
 
-Networks = Sequence[IPv4Network | IPv6Network]
-
-
 @lru_cache(4096)
 def _trusted(address: str, proxies: tuple[IPv4Network | IPv6Network, ...]) -> bool:
     try:

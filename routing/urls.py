@@ -20,7 +20,6 @@ def openai(name: str, api: str, path: str, body: str = "json") -> Endpoint:
 
 
 CHAT = openai("chat", "chat", "v1/chat/completions")
-MODEL_LIST = Endpoint("models", "any", "", "", "none")
 
 OPENAI: dict[str, Resource] = {
     r"chat/completions": Resource(POST=(generate, CHAT)),
