@@ -20,6 +20,7 @@ django_application = get_asgi_application()
 from django.conf import settings
 
 from gateway_project import __version__
+from providers.media import Fetcher
 from providers.upkeep import keep_fresh
 from providers.upstream import Connections
 from routing import urls
@@ -27,9 +28,11 @@ from routing.gateway import Gateway
 from routing.load import Poller
 from routing.log import Log
 from routing.options import Options
+from routing.seal import Seal
 from routing.table import Table
 from tenants.drain import Drain
 from tenants.stored import DatabaseStore
+from tenants.stored_responses import DatabaseResponses
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,20 @@ class Plane:
         )
         self.objects = DatabaseStore()
         self.log = Log(settings.GATEWAY_LOG_LEVEL)
-        self.gateway = Gateway(connections, objects=self.objects, log=self.log, options=options())
+        self.kept = DatabaseResponses()
+        self.gateway = Gateway(
+            connections,
+            objects=self.objects,
+            kept=self.kept,
+            log=self.log,
+            options=options(),
+            fetcher=Fetcher(
+                enabled=settings.GATEWAY_MEDIA_FETCH,
+                allowed=tuple(settings.GATEWAY_MEDIA_ALLOW),
+                max_bytes=settings.GATEWAY_MEDIA_MAX_BYTES,
+            ),
+            seal=Seal(settings.GATEWAY_ENCRYPTION_KEYS),
+        )
         self.poller = Poller(self.install)
         self.drain = Drain(self.gateway.ledger)
 
@@ -63,12 +79,14 @@ class Plane:
     async def close(self) -> None:
         self.upkeep.cancel()
         await self.gateway.connections.close()
+        await self.gateway.fetcher.close()
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
         self.poller.stop()
         self.drain.stop(10)
         self.objects.close()
+        self.kept.close()
         self.log.stop()
 
 

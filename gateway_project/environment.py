@@ -124,8 +124,8 @@ class Environment:
     def text(self, *names: str, default: str = "") -> str:
         return self.read(names, str, default)
 
-    def flag(self, name: str) -> bool:
-        return self.choice(name, FLAGS, "0")
+    def flag(self, name: str, default: bool = False) -> bool:
+        return self.choice(name, FLAGS, "1" if default else "0")
 
     def choice(self, name: str, choices: Mapping[str, T], default: str) -> T:
         def convert(text: str) -> T:

@@ -50,6 +50,9 @@ GATEWAY_UPSTREAM_TRANSPORT = env.choice(
     "GATEWAY_UPSTREAM_TRANSPORT", {"native": "native", "aiohttp": "aiohttp", "httpx": "httpx"}, "native"
 )
 GATEWAY_ALLOWED_UPSTREAM_ADDRESSES: list[Network] = env.read("GATEWAY_ALLOWED_UPSTREAM_ADDRESSES", networks, [])
+GATEWAY_MEDIA_FETCH = env.flag("GATEWAY_MEDIA_FETCH", True)
+GATEWAY_MEDIA_ALLOW: list[Network] = env.read("GATEWAY_MEDIA_ALLOW", networks, [])
+GATEWAY_MEDIA_MAX_BYTES = env.read("GATEWAY_MEDIA_MAX_BYTES", size, 20 * 2**20)
 GATEWAY_LOG_LEVEL = env.choice("LLM_GATEWAY_LOG_LEVEL", LEVELS, "info")
 GATEWAY_VENDORS = vendors(env)
 GATEWAY_DEFAULT_VENDOR = default_vendor(env, GATEWAY_VENDORS)

@@ -41,3 +41,55 @@ def refused(text: str, allowed: Sequence[Network] = ()) -> bool:
     if any(address in network for network in allowed):
         return False
     return any(address in network for network in REFUSED)
+
+
+#: What is not on the public internet (IANA's special-purpose registries), and tunnels whose other end nobody knows.
+NOT_PUBLIC: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT
+        "127.0.0.0/8",
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "198.18.0.0/15",  # benchmarks
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+        # All of IPv6 but 2000::/3: loopback, unique local, link-local, site-local, multicast, unassigned.
+        "::/3",
+        "4000::/2",
+        "8000::/1",
+        "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarks
+        "2001:db8::/32",  # documentation
+        "3ffe::/16",  # given back
+        "3fff::/20",  # documentation
+        "2002::/16",  # 6to4
+    )
+)
+SIX_TO_FOUR = ip_network("2002::/16")
+
+
+def public(text: str, allowed: Sequence[Network] = ()) -> bool:
+    """Whether a client's URL may lead to the address ``text``. Raises ValueError if it is no address.
+
+    ``allowed`` lets others through. One of ``REFUSED`` it lets through only by a network within the refused one: who
+    allows 100.64.0.0/10 has not asked for the metadata service in it.
+    """
+    address = ip_address(text.split("%", 1)[0])
+    if address not in SIX_TO_FOUR:
+        address = _plain(address)
+    never = [network for network in REFUSED if address in network]
+    for network in allowed:
+        if address in network and (not never or any(_within(network, wider) for wider in never)):
+            return True
+    return not never and not any(address in network for network in NOT_PUBLIC)
+
+
+def _within(network: Network, wider: Network) -> bool:
+    return network.network_address in wider and network.prefixlen >= wider.prefixlen

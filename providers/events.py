@@ -145,7 +145,8 @@ class Finished:
 
 @dataclass(slots=True)
 class Failed:
-    """The reply ended in an error. ``kind`` is a word of the error table, ``code`` and ``type`` the upstream's own."""
+    """The reply ended in an error. ``kind`` is a word of the error table, ``code`` and ``type`` the upstream's own;
+    ``request_id`` is the client's, where it is to stand beside the message."""
 
     kind: str
     message: str
@@ -153,6 +154,7 @@ class Failed:
     code: str = ""
     type: str = ""
     param: str = ""
+    request_id: str = ""
 
 
 Event = (

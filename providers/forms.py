@@ -8,6 +8,7 @@ from django import forms
 from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
+from providers.dialects.lacks import LACKS
 from providers.models import Credential
 from providers.presets import ALL_APIS
 
@@ -20,6 +21,11 @@ def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
 class ApisField(forms.MultipleChoiceField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=[(api, api) for api in ALL_APIS], **_plain(kwargs))
+
+
+class LacksField(forms.MultipleChoiceField):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=list(LACKS.items()), **_plain(kwargs))
 
 
 class HeadersWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
@@ -67,8 +73,12 @@ class HeadersField(forms.Field):
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
-        field_classes = {"apis": ApisField, "extra_headers": HeadersField}
-        widgets = {"apis": UnfoldAdminCheckboxSelectMultipleWidget, "extra_headers": HeadersWidget}
+        field_classes = {"apis": ApisField, "lacks": LacksField, "extra_headers": HeadersField}
+        widgets = {
+            "apis": UnfoldAdminCheckboxSelectMultipleWidget,
+            "lacks": UnfoldAdminCheckboxSelectMultipleWidget,
+            "extra_headers": HeadersWidget,
+        }
 
 
 class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]

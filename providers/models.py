@@ -96,6 +96,19 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
         choices=[("native", "native: tells usage unasked"), ("ask", "ask: must be asked with stream_options")],
         help_text="How token usage of a chat stream is obtained. Empty: what the kind needs.",
     )
+    api_version = models.CharField(
+        "API version",
+        max_length=40,
+        blank=True,
+        validators=[validators.validate_api_version],
+        help_text="Azure OpenAI only: the dated api-version of its deployment paths. Empty: the v1 API, which needs none.",
+    )
+    lacks = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validators.validate_lacks],
+        help_text="What this server's chat API does not know; requests that are translated to it say it another way.",
+    )
     proxy_url = models.CharField(
         "proxy URL",
         max_length=500,

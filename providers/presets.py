@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 OPENAI_APIS = ("chat", "completions", "responses", "embeddings", "images", "audio", "moderation")
 CHAT_APIS = ("chat", "completions", "embeddings")
-ALL_APIS = (*OPENAI_APIS, "messages", "generate", "rerank")
+ALL_APIS = (*OPENAI_APIS, "messages", "generate", "rerank", "ollama", "cohere", "converse", "titan")
 
 #: Body fields with which one vendor lets a client pick another model, provider or price than the route's.
 OPENROUTER_FIELDS = ("models", "provider", "route", "plugins", "preset", "transforms")
@@ -22,12 +22,13 @@ class Preset:
 
     title: str
     base_url: str = ""
-    auth: str = "bearer"  # bearer | x-api-key | x-goog-api-key | api-key | none
+    auth: str = "bearer"  # bearer | x-api-key | x-goog-api-key | api-key | aws | google | none
     apis: tuple[str, ...] = CHAT_APIS
     strip_path: str = ""  # leading path to drop from our paths, for upstreams without /v1
     stream_usage: str = "ask"  # native: tells usage unasked; ask: stream_options.include_usage must be set
     choosing_fields: tuple[str, ...] = ()  # refused in a body unless the route allows them
     needs_secret: bool = True
+    variant: str = ""  # a name in providers.variants: the API of another vendor, served a little differently
     environment: tuple[str, ...] = ()  # names of the variables that hold its key, first one found wins
 
 
@@ -59,10 +60,26 @@ PRESETS: dict[str, Preset] = {
         "Ollama",
         "http://127.0.0.1:11434",
         "none",
-        ("chat", "completions", "responses", "embeddings", "messages"),
+        ("chat", "completions", "responses", "embeddings", "messages", "ollama"),
         needs_secret=False,
     ),
-    "azure-openai": Preset("Azure OpenAI (v1 API)", "", "api-key", OPENAI_APIS, environment=("AZURE_OPENAI_API_KEY",)),
+    "azure-openai": Preset("Azure OpenAI", "", "api-key", OPENAI_APIS, environment=("AZURE_OPENAI_API_KEY",)),
+    "bedrock": Preset(
+        "Amazon Bedrock (Converse)",
+        "https://bedrock-runtime.us-east-1.amazonaws.com",
+        "aws",
+        ("converse", "titan"),
+        environment=("AWS_BEARER_TOKEN_BEDROCK",),
+    ),
+    "bedrock-anthropic": Preset(
+        "Amazon Bedrock (Claude by its own API)",
+        "https://bedrock-runtime.us-east-1.amazonaws.com",
+        "aws",
+        ("messages",),
+        variant="bedrock-anthropic",
+    ),
+    "vertex": Preset("Google Vertex AI (Gemini)", "", "google", ("generate",), variant="vertex"),
+    "vertex-anthropic": Preset("Google Vertex AI (Claude)", "", "google", ("messages",), variant="vertex-anthropic"),
     "groq": Preset(
         "Groq", "https://api.groq.com/openai/v1", apis=("chat", "responses", "audio"), environment=("GROQ_API_KEY",)
     ),
@@ -115,10 +132,12 @@ PRESETS: dict[str, Preset] = {
         "Voyage AI", "https://api.voyageai.com/v1", apis=("embeddings", "rerank"), environment=("VOYAGE_API_KEY",)
     ),
     "cohere": Preset(
+        "Cohere", "https://api.cohere.com", apis=("cohere", "rerank"), environment=("CO_API_KEY", "COHERE_API_KEY")
+    ),
+    "cohere-compatible": Preset(
         "Cohere (OpenAI-compatible API)",
         "https://api.cohere.ai/compatibility/v1",
         apis=("chat", "embeddings"),
-        environment=("COHERE_API_KEY",),
     ),
     "vllm": Preset(
         "vLLM",

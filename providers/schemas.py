@@ -33,6 +33,8 @@ ANTHROPIC_REFUSED = (
     "uniqueItems",
 )  # fmt: skip
 DEEPEST = 64
+#: Objects that references may be written out to; each that stands for two more would fill any memory.
+MOST = 10_000
 
 
 def walked(schema: Any, visit: Any, depth: int = 0) -> Any:
@@ -54,7 +56,7 @@ def walked(schema: Any, visit: Any, depth: int = 0) -> Any:
 
 def inlined(schema: Json) -> Json:
     """``schema`` with its local references put in their place; a cycle ends in an object without limits."""
-    return _inline(schema, schema, ())  # type: ignore[no-any-return]
+    return _Inlining(schema).run(schema, (), 0)  # type: ignore[no-any-return]
 
 
 def _target(reference: str, root: Json) -> Any:
@@ -64,20 +66,31 @@ def _target(reference: str, root: Json) -> Any:
     return found
 
 
-def _inline(schema: Any, root: Json, seen: tuple[str, ...]) -> Any:
-    if isinstance(schema, list):
-        return [_inline(item, root, seen) for item in schema]
-    if not isinstance(schema, dict) or len(seen) > DEEPEST:
-        return schema
-    reference = schema.get("$ref")
-    if not isinstance(reference, str):
-        return {key: _inline(item, root, seen) for key, item in schema.items() if key not in ("$defs", "definitions")}
-    rest = {key: item for key, item in schema.items() if key != "$ref"}
-    target = _target(reference, root)
-    if reference in seen or not isinstance(target, dict):
-        return {"type": "object"} | rest
-    found = _inline(target, root, (*seen, reference))
-    return found | rest if isinstance(found, dict) else rest
+class _Inlining:
+    def __init__(self, root: Json) -> None:
+        self.root = root
+        self.left = MOST
+
+    def run(self, schema: Any, seen: tuple[str, ...], depth: int) -> Any:
+        if depth > DEEPEST:
+            return {"type": "object"} if isinstance(schema, dict) and "$ref" in schema else schema
+        if isinstance(schema, list):
+            return [self.run(item, seen, depth + 1) for item in schema]
+        if not isinstance(schema, dict):
+            return schema
+        self.left -= 1
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            return self._referred(schema, reference, seen, depth)
+        kept = {name: item for name, item in schema.items() if name not in ("$defs", "definitions")}
+        return {name: self.run(item, seen, depth + 1) for name, item in kept.items()}
+
+    def _referred(self, schema: Json, reference: str, seen: tuple[str, ...], depth: int) -> Json:
+        rest = {name: item for name, item in schema.items() if name != "$ref"}
+        target = _target(reference, self.root)
+        if reference in seen or not isinstance(target, dict) or self.left <= 0:
+            return {"type": "object"} | rest
+        return self.run(target, (*seen, reference), depth + 1) | rest  # type: ignore[no-any-return]
 
 
 def for_gemini(schema: Json) -> Json:

@@ -115,6 +115,8 @@ class ProviderSerializer(Cleaned):
                 "idle_timeout",
                 "max_retries",
                 "stream_usage",
+                "api_version",
+                "lacks",
                 "proxy_url",
                 "ca_file",
             ),

@@ -16,7 +16,9 @@ from providers.demo import DemoTransport
 from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
 from providers.guard import Guard, RefusedAddress
 from providers.light import Header, LightRequest, LightResponse
+from providers.signers import Signer
 from providers.urls import join
+from providers.variants import Variant
 
 #: httpx's (and so every engine's) exceptions as ours, the first that fits.
 ERRORS: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
@@ -40,11 +42,12 @@ def mapped(error: Exception) -> UpstreamError:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One secret of a provider, ready as the header that carries it."""
+    """One secret of a provider, ready as the header that carries it, or with the signer that uses it."""
 
     id: int
     header: Header | None
     secret: str = field(default="", repr=False)
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +70,9 @@ class Upstream:
     choosing_fields: frozenset[str] = frozenset()
     proxy_url: str = ""
     ca_file: str = ""
+    api_version: str = ""
+    lacks: frozenset[str] = frozenset()
+    variant: Variant | None = None
 
 
 class Reply:
@@ -151,7 +157,11 @@ class Connections:
         credential: Credential | None = None,
     ) -> Reply:
         """Call ``path`` (ours, with its version) at ``upstream`` and wait for the head of the reply. Raises UpstreamError."""
-        request = _request(upstream, method, path, headers, content, query, credential or upstream.credentials[0])
+        credential = credential or upstream.credentials[0]
+        request = _request(upstream, method, path, headers, content, query, credential)
+        if credential.signer is not None:
+            signed = await credential.signer.sign(method, request.text, request.raw_headers, content)
+            request.raw_headers = [*request.raw_headers, *signed]
         try:
             response = await self._transport(upstream).handle_async_request(request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -171,7 +181,7 @@ def _request(
     content: bytes,
     query: bytes,
     credential: Credential,
-) -> httpx.Request:
+) -> LightRequest:
     url, text, host = _url(join(upstream.base_url, path, upstream.strip_path), query)
     raw = [(b"host", host), *headers, *upstream.headers, (b"accept-encoding", b"identity")]
     if credential.header is not None:

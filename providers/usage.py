@@ -2,7 +2,7 @@
 
 ``input_tokens`` is all input, cache reads and writes included; ``output_tokens`` is all output, reasoning included.
 The wire differs: OpenAI's input includes cached tokens and Anthropic's does not; Gemini and xAI tell reasoning apart
-from output and OpenAI does not.
+from output and OpenAI does not. Audio is a part of the input and of the output it is in; only some APIs tell it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Usage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
 
 
 Doc = dict[str, Any]
@@ -59,7 +61,8 @@ def of_openai(usage: Doc) -> Usage:
         cached, written = _int(details, "cached_tokens"), _int(details, "cache_write_tokens", "cache_creation_tokens")
     cached = cached or _int(usage, *CACHE_READS)
     written = written or _int(usage, "cache_creation_input_tokens")
-    return Usage(given, made, cached, written, reasoning)
+    heard = _int(details, "audio_tokens") if details else 0
+    return Usage(given, made, cached, written, reasoning, heard, _int(thought, "audio_tokens") if thought else 0)
 
 
 def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
@@ -79,6 +82,20 @@ def of_anthropic(usage: Doc, known: Usage | None = None) -> Usage:
     )
 
 
+def _audio(usage: Doc, *names: str) -> int:
+    """Gemini's tokens of sound, which it tells by modality."""
+    found = 0
+    for name in names:
+        details = usage.get(name)
+        if type(details) is list:
+            found += sum(_int(each, "tokenCount") for each in details if _is_audio(each))
+    return found
+
+
+def _is_audio(detail: Any) -> bool:
+    return isinstance(detail, dict) and detail.get("modality") == "AUDIO"
+
+
 def of_gemini(usage: Doc) -> Usage:
     """``usageMetadata``: thoughts are told apart from candidates, tool-use prompts apart from the prompt."""
     thought = _int(usage, "thoughtsTokenCount")
@@ -88,7 +105,39 @@ def of_gemini(usage: Doc) -> Usage:
         _int(usage, "cachedContentTokenCount"),
         0,
         thought,
+        _audio(usage, "promptTokensDetails", "toolUsePromptTokensDetails"),
+        _audio(usage, "candidatesTokensDetails", "responseTokensDetails"),
     )
+
+
+def of_converse(usage: Doc) -> Usage:
+    """``usage`` of Bedrock's Converse: like Anthropic's, its input leaves out what the cache read and wrote."""
+    read, written = _int(usage, "cacheReadInputTokens"), _int(usage, "cacheWriteInputTokens")
+    return Usage(_int(usage, "inputTokens") + read + written, _int(usage, "outputTokens"), read, written)
+
+
+def of_cohere(usage: Doc) -> Usage:
+    """``usage`` of Cohere's chat, ``meta`` of its other replies.
+
+    ``tokens`` counts all that the model read, Cohere's own template included; ``billed_units`` what Cohere charges for.
+    The latter counts here where it is told, since money is made of it. Cached tokens are counted among all of them.
+    """
+    billed = usage.get("billed_units")
+    told = billed if _int(billed, "input_tokens", "output_tokens") else usage.get("tokens")
+    given = _int(told, "input_tokens")
+    return Usage(given, _int(told, "output_tokens"), min(given, _int(usage, "cached_tokens")))
+
+
+def of_ollama(doc: Doc) -> Usage:
+    """The counts stand in the reply itself, in that of a stream which says ``done``."""
+    return Usage(_int(doc, "prompt_eval_count"), _int(doc, "eval_count"))
+
+
+def of_titan(doc: Doc) -> Usage:
+    """Titan's whole reply tells the output of each result, its stream the total; its embeddings have none."""
+    results = doc.get("results")
+    made = sum(_int(each, "tokenCount") for each in results) if isinstance(results, list) else 0
+    return Usage(_int(doc, "inputTextTokenCount"), made or _int(doc, "totalOutputTextTokenCount"))
 
 
 def _openai_reply(doc: Doc) -> Usage | None:
@@ -115,11 +164,39 @@ def _rerank_reply(doc: Doc) -> Usage | None:
     return of_openai(tokens) if isinstance(tokens, dict) else _openai_reply(doc)
 
 
+def _converse_reply(doc: Doc) -> Usage | None:
+    usage = doc.get("usage")
+    if not isinstance(usage, dict):
+        told = doc.get("metadata")  # the last event of a stream
+        usage = told.get("usage") if isinstance(told, dict) else None
+    return of_converse(usage) if isinstance(usage, dict) else None
+
+
+def _cohere_reply(doc: Doc) -> Usage | None:
+    usage = doc.get("usage") or doc.get("meta")
+    if not usage:
+        told = doc.get("delta")  # message-end of a stream
+        usage = told.get("usage") if isinstance(told, dict) else None
+    return of_cohere(usage) if isinstance(usage, dict) else None
+
+
+def _ollama_reply(doc: Doc) -> Usage | None:
+    return of_ollama(doc) if "eval_count" in doc or "prompt_eval_count" in doc else None
+
+
+def _titan_reply(doc: Doc) -> Usage | None:
+    return of_titan(doc) if "inputTextTokenCount" in doc else None
+
+
 #: API -> reads usage of one whole JSON reply; None where it tells none.
 READERS: dict[str, Callable[[Doc], Usage | None]] = {
     "messages": _anthropic_reply,
     "generate": _gemini_reply,
     "rerank": _rerank_reply,
+    "converse": _converse_reply,
+    "cohere": _cohere_reply,
+    "ollama": _ollama_reply,
+    "titan": _titan_reply,
 }
 
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from providers.addresses import Network, refused
+from providers.dialects.lacks import LACKS
 from providers.presets import ALL_APIS
 
 #: Headers that no provider and no rewrite may set: addressing, credentials, framing.
@@ -78,6 +79,16 @@ def _address(host: str) -> str:
         return socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return "127.0.0.1"
+
+
+def validate_api_version(value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value):
+        raise ValidationError("An API version is a date such as 2024-10-21, perhaps with -preview.")
+
+
+def validate_lacks(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(word, str) and word in LACKS for word in value):
+        raise ValidationError(f"Give a list of: {', '.join(LACKS)}.")
 
 
 def validate_apis(value: Any) -> None:

@@ -28,7 +28,7 @@ STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 
 class TargetInline(TabularInline):  # type: ignore[misc]
     model = Target
-    fields = ("provider", "model", "api", "priority", "weight", "enabled")
+    fields = ("provider", "model", "api", "max_tokens", "priority", "weight", "enabled")
     verbose_name_plural = "targets: where its requests go, in order of priority"
 
     def get_extra(self, request: HttpRequest, obj: Route | None = None, **kwargs: Any) -> int:
@@ -51,7 +51,7 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "title", "state", "goes_to", "reply_model")
     list_filter = ("enabled", "targets__provider")
     search_fields = ("name", "title")
-    fields = ("name", "title", "enabled", "reply_model", "allowed_fields")
+    fields = ("name", "title", "enabled", "reply_model", "loss", "allowed_fields")
     actions = ("enable", "disable")
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True

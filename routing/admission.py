@@ -26,6 +26,7 @@ def admit(call: Call, table: Table, allow_anonymous: bool) -> None:
         raise GatewayError("auth", "The API key has expired." if key.enabled else "The API key is disabled.")
     if tenant is None or not tenant.enabled:
         raise GatewayError("permission", "The tenant of this API key is disabled.")
+    call.tenant = tenant
 
 
 def resolve(call: Call, table: Table) -> Resolved:
@@ -61,10 +62,16 @@ async def check_objects(call: Call) -> None:
     owned = await find_objects(call, [found for _, found in named])
     for path, found in named:
         if found not in owned:
-            raise GatewayError(
-                "not_found", f"The object that {path} names does not exist.", param=path, code="object_not_found"
-            )
+            raise _absent(path)
     providers = {item.provider_id for item in owned.values()}
     if len(providers) > 1:
         raise GatewayError("invalid_request", "The request names objects of different providers.", param=named[0][0])
     call.provider_id = providers.pop()
+
+
+def _absent(path: str) -> GatewayError:
+    if path == "previous_response_id":
+        message = "The previous response was not found."
+        return GatewayError("invalid_request", message, param=path, code="previous_response_not_found")
+    message = f"The object that {path} names does not exist."
+    return GatewayError("not_found", message, param=path, code="object_not_found")

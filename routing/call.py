@@ -6,15 +6,19 @@ import logging
 import time
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from providers.errors import ReplyBroken, UpstreamError
 from providers.light import Header
 from routing.endpoint import Endpoint
-from tenants.keys import Key
+from routing.errors import GatewayError
+from tenants.keys import Key, Tenant
 from tenants.ledger import Entry
 from tenants.objects import ObjectStore, ObjectStoreError, StoredObject
 
 if TYPE_CHECKING:
+    from providers.chat import Chat
+    from routing.responses import Turn
     from routing.table import Resolved, Target
     from routing.tap import Tap
 
@@ -34,13 +38,14 @@ UNMETERED = frozenset(
     }
 )
 #: Endpoints that generate text, whose tokens can be estimated where the upstream tells none.
-GENERATING = frozenset({"chat", "completions", "responses", "messages", "generate"})
+GENERATING = frozenset({"chat", "completions", "responses", "messages", "generate", "unified"})
 
 
 class Call:
     """``doc`` is the parsed JSON body (or the fields of a multipart one), ``body`` the bytes as they came, ``path`` what
     the client's path held. ``began`` is a performance-counter reading."""
 
+    chat: Chat | None = None  # the call in the vocabulary, where an upstream speaks another dialect
     active: tuple[str, str] | None = None  # under what this call counts as under way at its provider
     body = b""
     doc: dict[str, Any]
@@ -53,6 +58,8 @@ class Call:
     stream = False
     streamed_by_body = False  # Gemini's generateContent with "stream": true in its body
     target: Target | None = None
+    tenant = Tenant(0, "")
+    turn: Turn | None = None  # of a conversation that the gateway keeps
 
     def __init__(
         self, endpoint: Endpoint, entry: Entry, entry_id: str, scope: MutableMapping[str, Any], objects: ObjectStore
@@ -68,21 +75,40 @@ class Call:
         self.path: dict[str, str] = scope["url_route"]["kwargs"] if "url_route" in scope else {}
         self.objects = objects
         self.doc = {}
+        self.inlined: dict[frozenset[type], Chat] = {}  # the chat with the media fetched that an upstream needs as data
 
     def header(self, name: bytes) -> str:
         """A request header, "" where there is none."""
         value = self.named.get(name)
         return value.decode("latin-1") if value is not None else ""
 
+    def become(self, endpoint: Endpoint) -> None:
+        """The body has shown that this is another endpoint than the path says."""
+        if "prompt" in self.doc:
+            message = "A completion has a prompt (the legacy form) or messages (the unified form), not both."
+            raise GatewayError("invalid_request", message, param="messages")
+        self.endpoint = endpoint
+        self.entry.endpoint = endpoint.name
+
     def aim(self, target: Target) -> None:
         """Say in the entry where this attempt goes."""
         entry, upstream = self.entry, target.upstream
         self.target = target
         self.idle = upstream.idle_timeout
-        entry.attempts += 1
         entry.provider_id, entry.provider = upstream.id, upstream.name
         entry.target_id = target.id
         entry.upstream_model = target.model or self.model
+
+    def asked(self) -> dict[str, str]:
+        """The query's parameters, the first of each name."""
+        found: dict[str, str] = {}
+        for name, value in parse_qsl(self.query.decode("latin-1"), keep_blank_values=True):
+            found.setdefault(name, value)
+        return found
+
+    def secrets(self) -> list[str]:
+        """The secrets of the provider that is called now: some providers repeat them in their errors."""
+        return [c.secret for c in self.target.upstream.credentials if c.secret] if self.target is not None else []
 
     def fail(self, error: UpstreamError) -> None:
         """The reply broke after its first byte."""

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from providers.errors import UpstreamError
+from providers.events import Failed
 
 #: kind -> (default status, OpenAI type, Anthropic type, Gemini status); the kinds are the metric label ``error_type``.
 KINDS: dict[str, tuple[int, str, str, str]] = {
@@ -36,6 +37,8 @@ CODES = {
     "budget": "insufficient_quota",
     "permission": "permission_denied",
 }
+#: Errors of the gateway's own account at the provider: not the client's.
+OURS = frozenset({"auth", "permission", "budget"})
 #: Statuses whose repeat can succeed; all others carry ``x-should-retry: false``.
 RETRIABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 MAX_RETRY_AFTER = 60
@@ -65,7 +68,22 @@ class GatewayError(Exception):
         self.headers = dict(headers or {})
 
 
+class UpstreamSaid(UpstreamError):
+    """An error that the upstream told in its reply instead of a status."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.message)
+        self.failed = failed
+        self.kind = "server_error" if failed.kind in OURS else failed.kind
+        self.status = KINDS[self.kind][0]
+
+
 def of_upstream(error: UpstreamError) -> GatewayError:
+    if isinstance(error, UpstreamSaid):
+        if error.failed.kind in OURS:
+            return GatewayError("server_error", "The provider refused the gateway's account.")
+        failed = error.failed
+        return GatewayError(error.kind, failed.message, param=failed.param or None, code=failed.code or None)
     return GatewayError(error.kind, f"Upstream: {error}.", status=error.status)
 
 

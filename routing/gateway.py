@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from providers.errors import TimedOut, UpstreamError
+from providers.media import Fetcher
 from providers.upstream import Connections, Reply
-from routing import admission, headers, incoming, refusals
+from routing import admission, counting, headers, incoming, refusals, requests, responses
 from routing import body as bodies
+from routing.apis import COUNT, counts
 from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client, Receive
@@ -19,15 +21,18 @@ from routing.errors import GatewayError, error_headers, of_upstream, write_error
 from routing.log import Log
 from routing.metrics import Metrics
 from routing.options import Options
-from routing.outgoing import Outgoing
 from routing.relay import Held
+from routing.seal import Seal
 from routing.table import Table, Target
 from routing.warden import Warden
 from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
+from tenants.responses import MemoryResponses, ResponseStore
 from tenants.uuid7 import uuid7
 
 CANCELLED = 499
+#: What a legacy completion is whose body has messages.
+UNIFIED = Endpoint("unified", "openai", "unified", "v1/completions")
 LATE = TimedOut("no answer from the provider in time")
 
 
@@ -44,8 +49,14 @@ class Gateway:
         metrics: Metrics | None = None,
         log: Log | None = None,
         options: Options | None = None,
+        fetcher: Fetcher | None = None,
+        kept: ResponseStore | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.connections = connections
+        self.fetcher = fetcher or Fetcher()
+        self.kept = kept or MemoryResponses()
+        self.seal = seal or Seal()
         self.table = table or Table()
         self.ledger = ledger if ledger is not None else Ledger()
         self.objects = objects or MemoryStore()
@@ -114,8 +125,14 @@ class Gateway:
             await self.read(call, receive, hold)
             client.watch(receive)
             resolved = admission.resolve(call, table)
+            if call.endpoint.api == "responses":
+                await responses.resume(call, self.kept, self.seal)
             await admission.check_objects(call)
-            await self.relay(call, client, refusals.targets(call, resolved, self.rng), table)
+            targets = refusals.targets(call, resolved, self.rng)
+            if call.endpoint.name in COUNT and not counts(call, targets[0]):
+                await counting.estimate(call, client)
+            else:
+                await self.relay(call, client, targets, table)
 
     async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
         """Try each target until one answers, and carry its reply to the client."""
@@ -147,6 +164,8 @@ class Gateway:
         if endpoint.dialect == "gemini":
             call.model = call.path.get("model", "")
         incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
+        if endpoint.name == "completions" and "messages" in call.doc:
+            call.become(UNIFIED)
         call.entry.stream = call.stream
         call.entry.model = call.model
         incoming.read_head(call)
@@ -164,13 +183,17 @@ class Gateway:
                 self.metrics.attempt(call.entry.provider, error.kind)
                 if last:
                     raise of_upstream(error) from error
+            except refusals.Inexpressible as loss:
+                if last:
+                    raise _inexpressible(call, loss) from None
             except refusals.TryNext as refusal:
                 self.metrics.attempt(call.entry.provider, str(refusal.status))
         raise GatewayError("overloaded", "No provider of this model can be used now.", retry_after=5)
 
     async def _attempt(self, call: Call, client: Client, target: Target, table: Table, last: bool) -> Held:
         upstream = target.upstream
-        request = Outgoing(call, target, table)
+        request = await requests.write(call, target, table, self.fetcher)
+        call.entry.attempts += 1
         client.limit(upstream.first_byte_timeout, LATE)
         try:
             reply = await self.connections.open(
@@ -185,10 +208,12 @@ class Gateway:
         finally:
             client.deadline = 0.0
 
-    async def _hold(self, call: Call, client: Client, reply: Reply, request: Outgoing, last: bool) -> Held:
+    async def _hold(self, call: Call, client: Client, reply: Reply, request: requests.Request, last: bool) -> Held:
         """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
         try:
-            held = Held(call, reply, request.edit)
+            if request.dropped:
+                self.metrics.dropped(call)
+            held = requests.hold(self, call, reply, request)
             call.entry.upstream_request_id = refusals.upstream_request_id(reply)
             if not 200 <= reply.status < 300:
                 await refusals.judge(call, reply, held, last)
@@ -233,6 +258,15 @@ class Gateway:
         self.metrics.request(entry)
         if self.log is not None:
             self.log.request(entry)
+
+
+def _inexpressible(call: Call, loss: refusals.Inexpressible) -> GatewayError:
+    return GatewayError(
+        "invalid_request",
+        f"The field {loss.field} cannot be expressed in the {loss.dialect} API of the provider {call.entry.provider}.",
+        param=loss.field,
+        code="unsupported_by_upstream",
+    )
 
 
 def _route_headers(call: Call) -> list[tuple[bytes, bytes]]:

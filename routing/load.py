@@ -167,11 +167,24 @@ class Loader:
         targets: dict[int, list[Target]] = {}
         for row in sorted(self.rows["routing.target"].values(), key=lambda row: (row.priority, row.id)):
             if row.enabled and row.provider_id in upstreams:
-                target = Target(row.id, upstreams[row.provider_id], row.model, row.api, row.weight, row.priority)
+                target = Target(
+                    row.id,
+                    upstreams[row.provider_id],
+                    row.model,
+                    row.api,
+                    row.weight,
+                    row.priority,
+                    row.max_tokens,
+                )
                 targets.setdefault(row.route_id, []).append(target)
         return {
             row.name: Route(
-                row.id, row.name, tuple(targets.get(row.id, ())), row.reply_model, frozenset(row.allowed_fields)
+                row.id,
+                row.name,
+                tuple(targets.get(row.id, ())),
+                row.reply_model,
+                frozenset(row.allowed_fields),
+                row.loss,
             )
             for row in self.rows["routing.route"].values()
             if row.enabled

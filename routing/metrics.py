@@ -30,6 +30,11 @@ ACTIVE = Gauge(
 TOKENS = Counter(
     "proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind")
 )
+DROPPED = Counter(
+    "proxy_dropped_fields_total",
+    "Requests of which the upstream's API could not express a harmless part (x-gateway-dropped names it).",
+    ("format", "provider"),
+)
 COST = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
 ATTEMPTS = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
 REVISION = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
@@ -115,6 +120,10 @@ class Metrics:
 
     def attempt(self, provider: str, outcome: str) -> None:
         self._attempts[provider, outcome] += 1
+
+    def dropped(self, call: Call) -> None:
+        """Something of the request had no place in the upstream's API."""
+        DROPPED.labels(call.entry.dialect, call.entry.provider).inc()
 
     def request(self, entry: Entry) -> None:
         """Count a request that has ended, failures under their status."""

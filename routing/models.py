@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 from django_prometheus.models import ExportModelOperationsMixin
@@ -77,6 +77,17 @@ class Route(ExportModelOperationsMixin("route"), models.Model):  # type: ignore[
         validators=[validate_fields],
         help_text="Body fields that pick another model, provider or price (OpenRouter's models, provider, route ...) and that clients may send all the same. Empty: they are refused.",
     )
+    loss = models.CharField(
+        "on loss",
+        max_length=10,
+        blank=True,
+        choices=[
+            ("", "drop what is harmless, refuse the rest"),
+            ("strict", "strict: refuse every loss"),
+            ("lenient", "lenient: drop whatever the upstream cannot express"),
+        ],
+        help_text="What happens to parts of a request that the upstream's API cannot express. What is dropped is named in the x-gateway-dropped header.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
@@ -114,6 +125,12 @@ class Target(ExportModelOperationsMixin("target"), models.Model):  # type: ignor
         blank=True,
         choices=[(api, api) for api in ALL_APIS],
         help_text="Call this API of the provider if it has several. Empty: the one that the client speaks.",
+    )
+    max_tokens = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Most output tokens to ask for where the client says nothing and the API demands a number (Anthropic's). Empty: the model's own maximum.",
     )
     weight = models.PositiveIntegerField(
         default=1, help_text="Its share among targets of equal priority. 0: only when the others fail."

@@ -10,6 +10,7 @@ import orjson
 
 from providers import jsonbytes, multipart
 from providers.light import Header
+from providers.variants import Wire
 from routing.call import Call
 from routing.edit import Edit
 from routing.headers import forwarded, query_without_key
@@ -21,6 +22,7 @@ OUR_ID = b"x-gateway-request-id"
 class Outgoing:
     """One attempt's request: ``path`` with its version, ``headers``, ``body``, and the edit that its reply needs."""
 
+    dropped: tuple[str, ...] = ()
     __slots__ = ("body", "edit", "headers", "path", "query")
 
     def __init__(self, call: Call, target: Target, table: Table) -> None:
@@ -40,6 +42,9 @@ class Outgoing:
         elif call.form == "multipart" and name != asked:
             field = multipart.fields(self.body, call.header(b"content-type"), ("model",))["model"]
             self.body = multipart.replace(self.body, field, name.encode())
+        if (variant := target.upstream.variant) is not None:
+            wire = Wire(self.path, self.query, self.headers, self.body)
+            self.path, self.query, self.headers, self.body = variant.request(target.upstream, wire, name, call.stream)
 
     def _json(self, call: Call, target: Target, name: str, rewrites: list[Rewrite]) -> None:
         if name != call.entry.model:
@@ -50,7 +55,7 @@ class Outgoing:
             self._ask_usage(call.doc)
         for rewrite in rewrites:
             if rewrite.place == "body":
-                self.body = _rewritten(self.body, rewrite)
+                self.body = rewritten(self.body, rewrite)
 
     def _ask_usage(self, doc: dict[str, Any]) -> None:
         options = doc.get("stream_options")
@@ -81,6 +86,11 @@ def _path(call: Call, name: str) -> str:
 def _headers(call: Call, rewrites: list[Rewrite]) -> list[Header]:
     headers = forwarded(call.headers, call.endpoint.dialect)
     headers.append((OUR_ID, call.id.encode()))
+    return rewrite_headers(headers, rewrites) if rewrites else headers
+
+
+def rewrite_headers(headers: list[Header], rewrites: list[Rewrite]) -> list[Header]:
+    """``headers`` after the rewrites that are of headers."""
     for rewrite in rewrites:
         if rewrite.place != "header":
             continue
@@ -103,7 +113,8 @@ def _renamed(call: Call, name: str) -> bytes:
     return spelled.sub(lambda match: match[1] + b'"' + (match[2] or b"") + orjson.dumps(name)[1:], call.body)
 
 
-def _rewritten(body: bytes, rewrite: Rewrite) -> bytes:
+def rewritten(body: bytes, rewrite: Rewrite) -> bytes:
+    """``body`` after one rewrite of a top-level field."""
     present = any(key == rewrite.name for key, *_ in jsonbytes.spans(body))
     if rewrite.action == "remove":
         return jsonbytes.remove(body, rewrite.name) if present else body

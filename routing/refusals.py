@@ -6,6 +6,7 @@ import random
 import re
 
 from providers.upstream import Reply
+from routing.apis import api_of
 from routing.call import Call
 from routing.errors import GatewayError, kind_of_status
 from routing.headers import UPSTREAM_REQUEST_IDS
@@ -25,6 +26,15 @@ class TryNext(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+class Inexpressible(Exception):
+    """The target's API has no way to say what the client's ``field`` says."""
+
+    def __init__(self, field: str, dialect: str) -> None:
+        super().__init__(field)
+        self.field = field
+        self.dialect = dialect
 
 
 def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:
@@ -49,7 +59,7 @@ def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:
         allowed = [t for t in allowed if t.upstream.id == call.provider_id]
     if not allowed:
         raise GatewayError("overloaded", "No provider of this model can be used now.", retry_after=30)
-    serving = [t for t in allowed if call.endpoint.api in t.upstream.apis]
+    serving = [t for t in allowed if api_of(call, t)]
     if not serving:
         names = ", ".join(sorted({api for t in allowed for api in t.upstream.apis}))
         raise GatewayError(
@@ -90,7 +100,7 @@ async def judge(call: Call, reply: Reply, held: Held, last: bool) -> None:
         raise GatewayError("server_error", "The provider failed to answer.")
     if status < 400:
         raise GatewayError("server_error", "The provider answered with a redirect, which is never followed.")
-    await held.read_error(MAX_ERROR_BODY, [c.secret for c in _upstream(call).credentials if c.secret])
+    await held.read_error(MAX_ERROR_BODY, call.secrets())
     call.entry.status, call.entry.error_kind = status, kind_of_status(status)
     held.extra_headers.append((b"x-gateway-error", call.entry.error_kind.encode()))
     if status == 429:
@@ -100,11 +110,6 @@ async def judge(call: Call, reply: Reply, held: Held, last: bool) -> None:
 
 
 NO_RETRY = {"x-should-retry": "false"}
-
-
-def _upstream(call: Call):  # type: ignore[no-untyped-def]
-    assert call.target is not None
-    return call.target.upstream
 
 
 def _retry_after(reply: Reply) -> float:

@@ -14,6 +14,7 @@ from providers.errors import ReplyBroken, TimedOut, UpstreamError
 from providers.light import Header
 from providers.sse import Event, EventTooLong, Parser
 from providers.upstream import Reply
+from providers.variants import Frames
 from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client
@@ -43,7 +44,7 @@ class Held:
     body = b""
     complete = False
     _decoder: Decoder | None = None
-    _parser = NO_PARSER
+    _parser: Frames = NO_PARSER
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
@@ -56,6 +57,9 @@ class Held:
         self.stream = self.content_type.startswith(STREAM_TYPES)
         if self.stream:
             self._parser = Parser()
+        elif call.target is not None and (variant := call.target.upstream.variant) is not None and variant.frames:
+            self.stream = self.content_type.startswith(variant.stream_type)
+            self._parser = variant.frames()
         if b"content-encoding" in reply.headers:
             self._decoder = _decoder(reply.header(b"content-encoding"))
 
@@ -115,6 +119,8 @@ class Held:
             return self._parser.feed(chunk)
         except EventTooLong:
             raise ReplyBroken("the provider's stream has an event without end") from None
+        except ValueError:
+            raise ReplyBroken("the provider's stream is not framed as it says it is") from None
 
     async def _whole(self, client: Client, idle: float) -> None:
         parts: list[bytes] = []
@@ -143,6 +149,8 @@ class Held:
         if self.tap.objects:
             await self.call.keep_objects(self.tap)
         if self.stream:
+            if not self.content_type.startswith(STREAM_TYPES):
+                headers = [(b"content-type", b"text/event-stream"), *(h for h in headers if h[0] != b"content-type")]
             await client.start(
                 self.reply.status, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
             )

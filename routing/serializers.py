@@ -18,7 +18,7 @@ class RouteSerializer(Cleaned):
         model = Route
         validators = ()
         read_only_fields = ("id", "created_at")
-        fields = ("id", "name", "title", "enabled", "reply_model", "allowed_fields", "created_at")
+        fields = ("id", "name", "title", "enabled", "reply_model", "allowed_fields", "loss", "created_at")
 
 
 class TargetSerializer(Cleaned):
@@ -29,7 +29,7 @@ class TargetSerializer(Cleaned):
         model = Target
         validators = ()
         read_only_fields = ("id",)
-        fields = ("id", "route", "provider", "model", "api", "weight", "priority", "enabled")
+        fields = ("id", "route", "provider", "model", "api", "max_tokens", "weight", "priority", "enabled")
 
 
 class AliasSerializer(Cleaned):

@@ -26,6 +26,7 @@ class Target:
     api: str = ""
     weight: int = 1
     priority: int = 0
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Route:
     targets: tuple[Target, ...] = ()
     reply_model: str = "upstream"
     allowed_fields: frozenset[str] = frozenset()
+    loss: str = ""  # strict | lenient
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import orjson
 
-from routing import headers, metrics
+from routing import headers, metrics, responses
 from routing.admission import admit, find_objects
 from routing.call import Call
 from routing.client import Client, Receive
@@ -87,6 +87,11 @@ async def stored(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
         table = gateway.table
         admit(call, table, gateway.options.allow_anonymous)
         object_id = call.path["id"]
+        kept = await responses.find_kept(call, gateway.kept, object_id)
+        if kept is not None:
+            call.entry.model, call.entry.route = kept.model, kept.route
+            await client.reply(200, JSON, await responses.answer_kept(call, gateway.kept, kept))
+            return
         found = (await find_objects(call, [object_id])).get(object_id)
         upstream = table.upstreams.get(found.provider_id) if found is not None and found.kind == "response" else None
         if found is None or upstream is None:
@@ -218,8 +223,8 @@ async def scrape(scope: Scope, receive: Receive, send: Any) -> None:
     gateway.metrics.flush()
     metrics.REVISION.set(gateway.table.revision)
     metrics.WAITING.set(len(gateway.ledger))
-    metrics.STORE_CALLS.set(gateway.objects.calls)
-    metrics.STORE_SECONDS.set(gateway.objects.seconds)
+    metrics.STORE_CALLS.set(gateway.objects.calls + gateway.kept.calls)
+    metrics.STORE_SECONDS.set(gateway.objects.seconds + gateway.kept.seconds)
     body, content_type = exposition(headers.find(scope["headers"], b"accept"))
     client = Client(send, options.send_timeout, [])
     await client.reply(200, [(b"content-type", content_type.encode())], body)

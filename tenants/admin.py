@@ -12,14 +12,14 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from tenants import operator_admin, report_views, usage_admin
+from tenants import operator_admin, report_views, response_admin, usage_admin
 from tenants.forms import ApiKeyForm
 from tenants.issuing import Rotates, ShowsOnce
 from tenants.key_page import Issued, issued_key
 from tenants.models import ApiKey, Tenant
 
 #: Modules that register their models when they are imported.
-__all__ = ("operator_admin", "usage_admin")
+__all__ = ("operator_admin", "response_admin", "usage_admin")
 ON_OFF = {"on": "success", "off": "danger", "expired": "warning"}
 
 
@@ -54,7 +54,10 @@ class TenantAdmin(ShowsOnce):
     list_filter = ("enabled", "anonymous")
     search_fields = ("name", "title")
     ordering = ("name",)
-    fields = ("name", "title", "enabled", "anonymous", "created_at")
+    fieldsets = (
+        (None, {"fields": ("name", "title", "enabled", "anonymous", "created_at")}),
+        ("Stored responses", {"fields": ("store_responses", "response_days", "response_bytes")}),
+    )
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True
 

@@ -65,9 +65,14 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """A tenant as requests see it, and what the gateway stores for it: whether, for how long, and how much."""
+
     id: int
     name: str
     enabled: bool = True
+    store_responses: bool = True
+    response_seconds: int = 30 * 86_400
+    response_bytes: int = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

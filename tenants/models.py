@@ -6,15 +6,28 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 from django_prometheus.models import ExportModelOperationsMixin
 
 from tenants import keys
+from tenants.response_rows import Chore, StoredBytes, StoredResponse
 from tenants.usage import Rollup, Usage, UsageDay, UsageHour
 
-__all__ = ("ApiKey", "OperatorToken", "Rollup", "StoredObject", "Tenant", "Usage", "UsageDay", "UsageHour")
+__all__ = (
+    "ApiKey",
+    "Chore",
+    "OperatorToken",
+    "Rollup",
+    "StoredBytes",
+    "StoredObject",
+    "StoredResponse",
+    "Tenant",
+    "Usage",
+    "UsageDay",
+    "UsageHour",
+)
 
 SLUG = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit."
@@ -46,6 +59,19 @@ class Tenant(ExportModelOperationsMixin("tenant"), models.Model):  # type: ignor
     anonymous = models.BooleanField(
         default=False,
         help_text="Requests without any key count as this tenant. At most one tenant; refused off loopback unless GATEWAY_ALLOW_ANONYMOUS=1.",
+    )
+    store_responses = models.BooleanField(
+        default=True,
+        help_text="Keep responses that clients ask to store, where the provider cannot: encrypted, in the gateway's database. Off: they are answered, but cannot be read again or continued.",
+    )
+    response_days = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(3650)],
+        help_text="Days for which such a response is kept.",
+    )
+    response_bytes = models.PositiveBigIntegerField(
+        default=256 * 2**20,
+        help_text="Bytes that they may take in the database, compressed. What comes beyond that is answered, but not kept; nothing older is dropped for it.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False, help_text="When it was made (UTC).")
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)

@@ -88,7 +88,10 @@ class TenantSerializer(Cleaned):
         model = Tenant
         validators = ()
         read_only_fields = ("id", "created_at")
-        fields = ("id", "name", "title", "enabled", "anonymous", "created_at")
+        fields = (
+            *("id", "name", "title", "enabled", "anonymous"),
+            *("store_responses", "response_days", "response_bytes", "created_at"),
+        )
 
 
 class ApiKeySerializer(Cleaned):

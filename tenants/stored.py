@@ -1,30 +1,21 @@
-"""The object store in the database: the only awaited database calls of a request, off the event loop and counted.
-
-Writes go through one thread, which commits at once all that has come while it committed before; reads through a few
-others. Each thread keeps its connection.
-"""
+"""The object store in the database."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from tenants import models
 from tenants.objects import ObjectStoreError, StoredObject
 from tenants.rows import clean
+from tenants.threads import Threads
 
 T = TypeVar("T")
 
-TIMEOUT = 10.0
 CHUNK = 200
 _LONGEST_ID = 255
 
@@ -37,85 +28,24 @@ _SELECT = f"SELECT {', '.join(_KEPT)} FROM {_TABLE} WHERE tenant_id = %s AND obj
 _DELETE = f"DELETE FROM {_TABLE} WHERE tenant_id = %s AND object_id = %s"
 
 
-class DatabaseStore:
-    """An ``ObjectStore`` over ``tenants.models.StoredObject``. ``calls``, ``seconds`` (awaited, all calls together) and
-    ``errors`` are for metrics. A call that takes longer than ``timeout`` seconds is an ObjectStoreError too."""
+class DatabaseStore(Threads):
+    """An ``ObjectStore`` over ``tenants.models.StoredObject``."""
 
-    def __init__(self, *, readers: int = 2, timeout: float = TIMEOUT, using: str = "default") -> None:
-        self.using, self.timeout = using, timeout
-        self.calls = self.errors = 0
-        self.seconds = 0.0
-        self._connections: list[BaseDatabaseWrapper] = []
-        self._writer = ThreadPoolExecutor(1, "object-writer", initializer=self._open)
-        self._readers = ThreadPoolExecutor(readers, "object-reader", initializer=self._open)
-        self._unwritten: deque[tuple[Sequence[StoredObject], Future[None]]] = deque()
+    name = "object"
+
+    @staticmethod
+    def away() -> Exception:
+        return ObjectStoreError("the database of stored objects is away")
 
     async def remember(self, objects: Sequence[StoredObject]) -> None:
         if objects:
-            written: Future[None] = Future()
-            self._unwritten.append((objects, written))
-            self._writer.submit(self._write)
-            await self._counted(written)
+            await self._write_together(_insert, objects)
 
     async def find(self, tenant_id: int, ids: Sequence[str]) -> dict[str, StoredObject]:
-        if not ids:
-            return {}
-        return await self._counted(self._readers.submit(self._call, _find, tenant_id, ids))
+        return await self._read(_find, tenant_id, ids) if ids else {}
 
     async def forget(self, tenant_id: int, object_id: str) -> None:
-        await self._counted(self._writer.submit(self._call, _forget, tenant_id, object_id))
-
-    def close(self) -> None:
-        """End the threads once they have done their work, and close their connections. Blocks."""
-        self._writer.shutdown()
-        self._readers.shutdown()
-        while self._connections:
-            self._connections.pop().close()
-
-    async def _counted(self, result: Future[T]) -> T:
-        began = time.perf_counter()
-        self.calls += 1
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(result), self.timeout)
-        except (Error, TimeoutError) as error:
-            self.errors += 1
-            raise ObjectStoreError("the database of stored objects is away") from error
-        finally:
-            self.seconds += time.perf_counter() - began
-
-    def _open(self) -> None:
-        """In each thread, once: let ``close`` close this thread's connection."""
-        connection = connections[self.using]
-        connection.inc_thread_sharing()
-        self._connections.append(connection)
-
-    def _write(self) -> None:
-        """Store all that waits, also for the calls that follow, which then find nothing left."""
-        batch = []
-        while self._unwritten:
-            batch.append(self._unwritten.popleft())
-        waiting = [written for _, written in batch if written.set_running_or_notify_cancel()]
-        if not batch:
-            return
-        try:
-            self._call(_insert, [item for objects, _ in batch for item in objects])
-        except Exception as error:
-            for written in waiting:
-                written.set_exception(error)
-        else:
-            for written in waiting:
-                written.set_result(None)
-
-    def _call(self, query: Callable[..., T], *arguments: Any) -> T:
-        """Run ``query`` on this thread's connection, again on a new one if it turns out to be dead."""
-        connection = connections[self.using]
-        try:
-            return query(connection, *arguments)
-        except (OperationalError, InterfaceError):
-            if connection.connection is not None and connection.is_usable():
-                raise
-            connection.close()
-            return query(connection, *arguments)
+        await self._write(_forget, tenant_id, object_id)
 
 
 def stored_id(object_id: str) -> str:
@@ -125,16 +55,16 @@ def stored_id(object_id: str) -> str:
     return "sha256:" + hashlib.sha256(object_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _chunks(items: Iterable[T]) -> Iterator[list[T]]:
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
     chunk = list(items)
     yield from (chunk[first : first + CHUNK] for first in range(0, len(chunk), CHUNK))
 
 
-def _insert(connection: BaseDatabaseWrapper, objects: Sequence[StoredObject]) -> None:
+def _insert(connection: BaseDatabaseWrapper, together: Sequence[Sequence[StoredObject]]) -> None:
     # One statement is one transaction: a chunk takes one round trip.
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
-        for chunk in _chunks(objects):
+        for chunk in chunks(item for objects in together for item in objects):
             values = [value for item in chunk for value in (*_values(item), now)]
             cursor.execute(_INSERT + ", ".join([_ROW] * len(chunk)) + _UNLESS_KEPT, values)
 
@@ -148,7 +78,7 @@ def _find(connection: BaseDatabaseWrapper, tenant_id: int, ids: Sequence[str]) -
     asked = {stored_id(name): name for name in ids}
     found = {}
     with connection.cursor() as cursor:
-        for chunk in _chunks(asked):
+        for chunk in chunks(asked):
             cursor.execute(f"{_SELECT}({', '.join(['%s'] * len(chunk))})", [tenant_id, *chunk])
             for kept, *rest in cursor.fetchall():
                 found[asked[kept]] = StoredObject(asked[kept], *rest)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from providers.models import Provider, UpstreamModel
 from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
-from tenants.models import ApiKey, OperatorToken, Tenant
+from tenants.models import ApiKey, OperatorToken, StoredResponse, Tenant
 from tests.admin_site import EVIL, SECRET, add_usage
 
 
@@ -53,6 +53,17 @@ def everything(provider: Provider, admin_user: User) -> dict[type[Any], Any]:
             end_user=EVIL,
             tags=[EVIL],
             error_kind="network",
+        ),
+        StoredResponse.objects.create(
+            tenant=tenant,
+            response_id=EVIL,
+            previous_id=EVIL,
+            model=EVIL,
+            route=EVIL,
+            size=1,
+            content=b"x",
+            created_at=tenant.created_at,
+            expires_at=tenant.created_at,
         ),
         admin_user,
     ]

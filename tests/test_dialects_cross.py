@@ -134,7 +134,8 @@ WORDS = {
 
 
 def outcome(events: list[Event], client: str) -> Any:
-    """What a reply says to a client of any dialect. Gemini's usage has no word for cache writes; arguments that the
+    """What a reply says to a client of any dialect. Gemini's usage has no word for cache writes, two have none for
+    audio; arguments that the
     length limit cut are no JSON, and travel as one text where an API wants an object."""
     what = said(events)
     choices = []
@@ -148,6 +149,8 @@ def outcome(events: list[Event], client: str) -> Any:
     if usage is not None and client == "gemini":
         output = max(usage.output_tokens, usage.reasoning_tokens)  # Vercel's reasoning is no part of its output
         usage = replace(usage, cache_write_tokens=0, output_tokens=output)
+    if usage is not None and client in ("anthropic", "openai_responses"):
+        usage = replace(usage, input_audio_tokens=0, output_audio_tokens=0)
     return ([], None, True) if what.failed else (choices, usage, False)
 
 

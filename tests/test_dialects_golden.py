@@ -15,6 +15,7 @@ import pytest
 
 from providers.chat import Unsupported
 from providers.dialects import CLIENTS, UPSTREAMS
+from tests.test_recordings import DIALECTS
 
 FOLDER = Path(__file__).parent / "golden" / "dialects"
 CASES = sorted(FOLDER.glob("*.json"))
@@ -34,7 +35,7 @@ def sent(case: dict[str, Any], upstream: str) -> Any:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_requests_of_known_clients(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
-    found = {name: sent(case, name) for name in UPSTREAMS if name != case["client"]}
+    found = {name: sent(case, name) for name in DIALECTS if name != case["client"]}
     if os.environ.get("GOLDEN") == "write":
         path.write_text(json.dumps(case | {"sent": found}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         pytest.skip("written")

@@ -74,5 +74,5 @@ def test_what_is_written_fits_the_document(upstream: str) -> None:
     assert not wrong, wrong.most_common(8)
 
 
-def test_upstreams_exist() -> None:
-    assert set(DIALECTS) == set(UPSTREAMS) == set(CLIENTS)
+def test_dialects_have_both_sides() -> None:
+    assert set(DIALECTS) <= set(UPSTREAMS) & set(CLIENTS)

@@ -24,10 +24,17 @@ DATA_PLANE = (
     "routing.log",
     "routing.metrics",
     "providers.upstream",
+    "providers.dialects",
+    "providers.embeddings",
+    "providers.media",
+    "providers.variants.registry",
+    "providers.signers.sigv4",
+    "providers.signers.google",
     "providers.demo",
     "tenants.ledger",
     "tenants.keys",
     "tenants.objects",
+    "tenants.responses",
 )
 ENGINES = {"aiohttp", "httpcore", "httptools"}
 

@@ -12,10 +12,13 @@ from typing import Any, Protocol
 from providers.chat import Chat, Json
 from providers.dialects.reader import SseEvent
 from providers.events import Event, Failed
+from providers.variants import Frames
 
 
 class Reads(Protocol):
-    """Reads one streamed reply."""
+    """Reads one streamed reply. ``over``: nothing more comes of it."""
+
+    over: bool
 
     def feed(self, event: SseEvent, /) -> list[Event]: ...
 
@@ -36,6 +39,8 @@ class Upstream(Protocol):
     NAME: str
     API: str
     NEEDS_DATA: frozenset[type]
+
+    def FRAMES(self) -> Frames: ...  # noqa: N802
 
     def url(self, chat: Chat) -> str: ...
 
@@ -68,17 +73,30 @@ class Dialect(Upstream, Client, Protocol):
     """Both sides."""
 
 
-from providers.dialects import anthropic, gemini, openai_chat, openai_responses  # noqa: E402
+from providers.dialects import (  # noqa: E402
+    anthropic,
+    bedrock,
+    cohere,
+    gemini,
+    ollama,
+    openai_chat,
+    openai_responses,
+    unified,
+)
 
 CLIENTS: dict[str, Client] = {
     "openai_chat": openai_chat,
     "openai_responses": openai_responses,
     "anthropic": anthropic,
     "gemini": gemini,
+    "unified": unified,
 }
 UPSTREAMS: dict[str, Upstream] = {
     "openai_chat": openai_chat,
     "openai_responses": openai_responses,
     "anthropic": anthropic,
     "gemini": gemini,
+    "ollama": ollama,
+    "bedrock": bedrock,
+    "cohere": cohere,
 }

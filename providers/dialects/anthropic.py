@@ -7,9 +7,11 @@ from providers.dialects.anthropic_read_reply import StreamReader, read_error, re
 from providers.dialects.anthropic_read_request import DIALECT, read_request
 from providers.dialects.anthropic_write_reply import StreamWriter, write_error, write_response
 from providers.dialects.anthropic_write_request import write_request
+from providers.sse import Parser
 
 NAME = DIALECT
 API = "messages"
+FRAMES = Parser
 NEEDS_DATA: frozenset[type] = frozenset()
 #: Kinds of hosted tools -> the beta that older models ask for.
 BETAS = {
@@ -34,6 +36,6 @@ def headers(chat: Chat) -> list[tuple[str, str]]:
 
 
 __all__ = [
-    "API", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
+    "API", "FRAMES", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
     "read_response", "url", "write_error", "write_request", "write_response",
 ]  # fmt: skip

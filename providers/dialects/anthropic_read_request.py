@@ -30,7 +30,7 @@ from providers.chat import (
     ToolChoice,
     ToolResult,
 )
-from providers.dialects.openai_parts import read_cache
+from providers.dialects.openai_parts import read_cache, read_count
 from providers.dialects.signatures import untag
 from providers.fields import Fields, guarded
 
@@ -48,10 +48,11 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
     system = fields.any("system")
     chat.system = read_content(system, "system") if system is not None else []
     chat.tools = [_tool(raw, f"tools[{at}]") for at, raw in enumerate(fields.items("tools"))]
-    chat.tools += [HostedTool("mcp", DIALECT, {"mcp_server": raw}) for raw in fields.items("mcp_servers")]
+    for at, raw in enumerate(fields.items("mcp_servers")):
+        chat.tools.append(HostedTool("mcp", DIALECT, {"mcp_server": Fields(raw, f"mcp_servers[{at}]").left}))
     _tool_choice(fields, chat)
     chat.sampling = Sampling(fields.number("temperature"), fields.number("top_p"), fields.number("top_k"))
-    chat.max_tokens = fields.integer("max_tokens")
+    chat.max_tokens = read_count(fields, "max_tokens")
     chat.stop = fields.texts("stop_sequences")
     _output(fields, chat)
     metadata = fields.object("metadata") or {}
@@ -66,7 +67,7 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
 
 
 def _messages(fields: Fields) -> list[Message]:
-    if "messages" not in fields.left:
+    if not fields.left.get("messages"):
         raise BadRequest("messages", "is required")
     return [_message(raw, f"messages[{at}]") for at, raw in enumerate(fields.items("messages"))]
 
@@ -157,7 +158,8 @@ def _tool_result(fields: Fields) -> Part:
     cache = read_cache(fields)
     call_id, is_error = fields.need_text("tool_use_id"), fields.flag("is_error")
     parts = read_content(fields.any("content"), fields.at("content"))
-    return ToolResult(call_id, parts, is_error=is_error, cache=cache, extra=fields.left)
+    path = fields.at("tool_use_id")
+    return ToolResult(call_id, parts, is_error=is_error, cache=cache, extra=fields.left, path=path)
 
 
 BLOCKS: dict[str, Callable[[Fields], Part | None]] = {

@@ -15,6 +15,7 @@ from providers.dialects.failures import KINDS
 from providers.dialects.folding import Choice, fold
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
+from providers.dialects.tiers import reply_tier
 from providers.dialects.tool_names import as_object, wrapped
 from providers.events import (
     AudioDelta,
@@ -44,7 +45,9 @@ WORDS = {word: native for native, word in REASONS.items()} | {"content_filter": 
 
 def write_error(error: Failed) -> tuple[int, Json]:
     """(status, body) of an error reply."""
-    return error.status, {"type": "error", "error": {"type": KINDS[error.kind][2], "message": error.message}}
+    kind = "request_too_large" if error.status == 413 else KINDS[error.kind][2]
+    told = {"type": "error", "error": {"type": kind, "message": error.message}}
+    return error.status, told | present(request_id=error.request_id)
 
 
 def write_usage(usage: Usage, tier: str = "") -> Json:
@@ -55,11 +58,7 @@ def write_usage(usage: Usage, tier: str = "") -> Json:
         "cache_creation_input_tokens": usage.cache_write_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
         "output_tokens": usage.output_tokens,
-    } | present(output_tokens_details=thought, service_tier=TIERS.get(tier))
-
-
-#: Others' service tiers -> the words of Anthropic's replies.
-TIERS = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
+    } | present(output_tokens_details=thought, service_tier=tier)
 
 
 def _reason(event: Finished, refused: bool) -> str:
@@ -77,7 +76,7 @@ def _message(started: Started, chat: Chat, usage: Usage) -> Json:
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": write_usage(usage, started.service_tier),
+        "usage": write_usage(usage, reply_tier(started.service_tier, started.dialect, DIALECT)),
     }
 
 
@@ -250,7 +249,7 @@ class StreamWriter:
 
     def _failed(self, event: Failed) -> bytes:
         self.failed = True
-        return _sse("error", {"error": write_error(event)[1]["error"]})
+        return _sse("error", write_error(event)[1])
 
 
 WRITERS: dict[type, Callable[[StreamWriter, Any], bytes]] = {

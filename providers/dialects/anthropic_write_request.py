@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from providers.chat import (
     Audio,
     Cache,
@@ -37,7 +35,8 @@ from providers.dialects.anthropic_read_request import DIALECT
 from providers.dialects.efforts import BUDGETS, budget_of, effort_of
 from providers.dialects.hosted import mcp_of
 from providers.dialects.loss import Loss
-from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
+from providers.dialects.tiers import request_tier
+from providers.dialects.tool_names import Naming, ToolNames, as_function, as_object, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, for_anthropic_output
 
@@ -50,18 +49,19 @@ MID_SYSTEM = re.compile(r"claude-[a-z]+-(4-([89]|\d\d)(\D|$)|[5-9])")
 #: ``max_tokens`` is required; what a model may at most give, where less than the rest.
 LIMITS = ((re.compile(r"claude-3-(opus|sonnet|haiku)"), 4096), (re.compile(r"claude-3-5"), 8192))
 DEFAULT_LIMIT = 32000
+#: The images it takes as bytes, and what they are called by mistake.
+IMAGES = {"image/jpg": "image/jpeg"} | {f"image/{kind}": f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp")}
+PDF, PDF_HEAD = "application/pdf", "JVBERi0"
 
 
 def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     """The body for ``chat`` and the names of what it leaves out. Raises Unsupported."""
     loss = Loss(chat, DIALECT, lenient)
     writer = _Messages(loss, names_for(chat, DIALECT, NAMING), bool(MID_SYSTEM.search(chat.model)))
-    messages, system = turns.prepared(chat, DIALECT), chat.system
-    if loss.foreign:
-        leading, messages = turns.leading_system(messages)
-        system = [*system, *leading]
+    system, messages = turns.system_apart(chat, loss)
     for message in messages:
         writer.add(message)
+    loss.refuse_silence(writer.found)
     doc: Json = {"model": chat.model, "messages": writer.found}
     if blocks := writer.blocks(system):
         doc["system"] = blocks
@@ -90,12 +90,8 @@ def _sampling(chat: Chat, loss: Loss) -> Json:
         (name, getattr(given, name) or None)
         for name in ("min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed")
     )
-    if given.logit_bias:
-        loss.refuse("logit_bias")
-    if (chat.n or 1) > 1:
-        loss.refuse("n")
-    if chat.logprobs:
-        loss.refuse("logprobs")
+    loss.unless([("top_logprobs", chat.top_logprobs or None)])
+    loss.refuse_asked(chat, "logit_bias", "n", "logprobs", "previous_response_id", "modalities")
     return present(temperature=temperature, top_p=given.top_p, top_k=given.top_k)
 
 
@@ -109,11 +105,17 @@ def _output(chat: Chat, loss: Loss) -> Json:
             return present(output_config=config) | {"output_format": told}
         config["format"] = told
     elif form is not None and form.kind == "json_object":
-        # OpenAI demands that the prompt itself asks for JSON, so the model is still told.
-        loss.drop("response_format")
+        # An object of any shape is no schema here. Where the words ask for JSON, as OpenAI demands, the model is still
+        # told to; where only this field did, it is not.
+        (loss.drop if _asks_for_json(chat) else loss.refuse)("response_format")
     elif form is not None and not loss.foreign:
         config["format"] = {"type": form.kind} | form.extra
     return present(output_config=config)
+
+
+def _asks_for_json(chat: Chat) -> bool:
+    parts = [*chat.system, *(part for message in chat.messages for part in message.parts)]
+    return any("json" in part.text.lower() for part in parts if isinstance(part, Text))
 
 
 def _reasoning(chat: Chat, doc: Json, loss: Loss) -> None:
@@ -172,19 +174,11 @@ def _unsampled(doc: Json, loss: Loss) -> None:
 
 def _rest(chat: Chat, loss: Loss) -> Json:
     metadata: Json = present(user_id=chat.user)
-    tier = chat.service_tier
     if not loss.foreign:
         metadata |= chat.metadata
     else:
         loss.unless([("metadata", chat.metadata), ("prompt_cache_key", chat.cache_key), ("verbosity", chat.verbosity)])
-        if tier not in ("", "auto", "default"):
-            loss.drop("service_tier")
-        tier = {"default": "standard_only", "auto": "auto"}.get(tier, "")
-        if chat.previous_id:
-            loss.refuse("previous_response_id")
-        if set(map(str.lower, chat.modalities)) - {"text"}:
-            loss.refuse("modalities")
-    return present(metadata=metadata, service_tier=tier) | mark(chat.cache)
+    return present(metadata=metadata, service_tier=request_tier(chat, loss)) | mark(chat.cache)
 
 
 def mark(cache: Cache | None) -> Json:
@@ -261,14 +255,23 @@ class _Messages:
             return {"type": "file", "file_id": source.value}
         return {"type": "url", "url": source.value}
 
-    def _image(self, part: Image) -> Json:
+    def _image(self, part: Image) -> Json | None:
         self.loss.unless([("messages.content.detail", part.detail if part.detail != "auto" else "")])
-        return {"type": "image", "source": self._source(part.source)} | self.loss.own("messages.content", part.extra)
-
-    def _file(self, part: File) -> Json:
         source = part.source
-        if source.kind == "data" and source.media_type.startswith("text/") and self.loss.foreign:
-            source = _plain(source)
+        if source.kind == "data" and self.loss.foreign:
+            if source.media_type not in IMAGES:
+                self.loss.refuse("messages.content.image.media_type")
+                return None
+            source = Source("data", source.value, IMAGES[source.media_type])
+        return {"type": "image", "source": self._source(source)} | self.loss.own("messages.content", part.extra)
+
+    def _file(self, part: File) -> Json | None:
+        source = part.source
+        if source.kind == "data" and self.loss.foreign:
+            source = _plain(source) if source.media_type.startswith("text/") else _typed(source)
+            if source.kind == "data" and source.media_type != PDF:
+                self.loss.refuse("messages.content.file.media_type")
+                return None
         cited = {} if part.citations is None else {"citations": {"enabled": part.citations}}
         block = {"type": "document", "source": self._source(source)} | present(title=part.name) | cited
         return block | self.loss.own("messages.content", part.extra)
@@ -290,19 +293,9 @@ class _Messages:
         if call.signature:
             self.loss.drop("messages.thought_signature")
         arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments
-        block = {"type": "tool_use", "id": self._id(call.id), "name": self.names.wire(call.name, call.namespace)}
-        block["input"] = self._input(arguments)
+        name = self.names.wire(call.name, call.namespace)
+        block = {"type": "tool_use", "id": self._id(call.id), "name": name, "input": as_object(arguments)}
         return block | self.loss.own("messages.tool_calls", call.extra)
-
-    def _input(self, arguments: str) -> Any:
-        try:
-            found = orjson.loads(arguments or "{}") or {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            self.loss.refuse("messages.tool_calls.arguments")
-            return {}
-        return found
 
     def _tool_result(self, result: ToolResult) -> Json:
         block: Json = {"type": "tool_result", "tool_use_id": self._id(result.call_id)}
@@ -327,6 +320,11 @@ BLOCKS: dict[type, Callable[[_Messages, Any], Json | None]] = {
     ToolCall: _Messages._tool_use,
     ToolResult: _Messages._tool_result,
 }
+
+
+def _typed(source: Source) -> Source:
+    """A PDF that the client did not call one."""
+    return Source("data", source.value, PDF) if source.value.startswith(PDF_HEAD) else source
 
 
 def _plain(source: Source) -> Source:

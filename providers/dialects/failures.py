@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from providers.chat import Json
 from providers.events import Failed
+from providers.fields import present
 
 STATUS_KINDS = {
     400: "invalid_request", 401: "auth", 402: "budget", 403: "permission", 404: "unknown_model", 408: "timeout",
@@ -18,16 +20,18 @@ KINDS = {
     "auth": (401, "authentication_error", "authentication_error", "UNAUTHENTICATED"),
     "permission": (403, "permission_error", "permission_error", "PERMISSION_DENIED"),
     "unknown_model": (404, "invalid_request_error", "not_found_error", "NOT_FOUND"),
+    "not_found": (404, "invalid_request_error", "not_found_error", "NOT_FOUND"),
     "rate_limit": (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
     "budget": (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
     "overloaded": (503, "overloaded_error", "overloaded_error", "UNAVAILABLE"),
     "timeout": (504, "timeout", "timeout_error", "DEADLINE_EXCEEDED"),
     "network": (502, "server_error", "api_error", "INTERNAL"),
     "server_error": (502, "server_error", "api_error", "INTERNAL"),
+    "not_implemented": (501, "invalid_request_error", "api_error", "UNIMPLEMENTED"),
 }
 CODES = {
     "auth": "invalid_api_key", "unknown_model": "model_not_found", "rate_limit": "rate_limit_exceeded",
-    "budget": "insufficient_quota",
+    "budget": "insufficient_quota", "permission": "permission_denied",
 }  # fmt: skip
 #: The words in which upstreams say that an error is of a kind, where the status does not (streams have none).
 TYPE_KINDS = {
@@ -44,6 +48,13 @@ CONTEXT_LENGTH = re.compile(
     r"|too many (input )?tokens|exceeds the (available|maximum) context",
     re.IGNORECASE,
 )
+
+
+def openai_error(error: Failed) -> Json:
+    """The body of an error as both of OpenAI's APIs have it."""
+    code = error.code or CODES.get(error.kind)
+    body = {"message": error.message, "type": KINDS[error.kind][1], "param": error.param or None, "code": code}
+    return {"error": body | present(request_id=error.request_id)}
 
 
 def kind_of(status: int, *words: Any) -> str:

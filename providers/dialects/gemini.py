@@ -9,9 +9,11 @@ from providers.dialects.gemini_read_reply import StreamReader, read_error, read_
 from providers.dialects.gemini_read_request import DIALECT, read_request
 from providers.dialects.gemini_write_reply import StreamWriter, write_error, write_response
 from providers.dialects.gemini_write_request import write_request
+from providers.sse import Parser
 
 NAME = DIALECT
 API = "generate"
+FRAMES = Parser
 NEEDS_DATA: frozenset[type] = frozenset()
 
 
@@ -31,6 +33,6 @@ def headers(chat: Chat) -> list[tuple[str, str]]:
 
 
 __all__ = [
-    "API", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
+    "API", "FRAMES", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
     "read_response", "url", "write_error", "write_request", "write_response",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from providers.chat import Chat, Citation
 from providers.dialects.failures import failed
 from providers.dialects.gemini_read_request import BESIDE, DIALECT, Camel, _inline
 from providers.dialects.gemini_write_request import NAMING
+from providers.dialects.partial_args import PartialArgs
 from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, sound
 from providers.dialects.tool_names import names_for
 from providers.events import (
@@ -77,10 +78,13 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
 
 
 class _Candidate:
-    __slots__ = ("calls", "finished", "last", "text")
+    """``partial`` is the call whose arguments are still coming."""
+
+    __slots__ = ("calls", "finished", "last", "partial", "text")
 
     def __init__(self) -> None:
         self.calls = 0
+        self.partial: PartialArgs | None = None
         self.finished = ""
         self.last = ""
         self.text: list[str] = []
@@ -121,7 +125,8 @@ class StreamReader(Reader):
         if not self.begun:
             self.begun = True
             model = str(doc.get("modelVersion") or "")
-            found.append(Started(str(doc.get("responseId") or ""), model, 0, DIALECT))
+            tier = str(usage.get("serviceTier") or "")
+            found.append(Started(str(doc.get("responseId") or ""), model, 0, DIALECT, tier))
         for candidate in doc.get("candidates") or ():
             self._candidate(candidate, found, whole)
         if blocked := (doc.get("promptFeedback") or {}).get("blockReason"):
@@ -171,14 +176,29 @@ class StreamReader(Reader):
 
     def _call(self, raw: dict[str, Any], at: int, seen: _Candidate, found: list[Event]) -> None:
         call = raw["functionCall"]
-        started = self.tool_started(seen.calls, str(call.get("id") or ""), call["name"])
-        started.choice = at
-        if signature := raw.get("thoughtSignature"):
-            started.signature, started.signed_by = signature, DIALECT
-        delta = self.tool_delta(seen.calls, orjson.dumps(call.get("args") or {}).decode())
-        delta.choice = at
-        seen.calls += 1
-        found += [started, delta]
+        if seen.partial is None or call.get("name"):
+            self._end_call(at, seen, found)
+            started = self.tool_started(seen.calls, str(call.get("id") or ""), call["name"], choice=at)
+            if signature := raw.get("thoughtSignature"):
+                started.signature, started.signed_by = signature, DIALECT
+            seen.calls += 1
+            seen.partial = PartialArgs()
+            found.append(started)
+        if call.get("args"):
+            seen.partial.whole(call["args"])
+        text = "".join(seen.partial.feed(Camel(piece).left) for piece in call.get("partialArgs") or ())
+        self._told(text, at, seen, found)
+        if not call.get("willContinue"):
+            self._end_call(at, seen, found)
+
+    def _told(self, text: str, at: int, seen: _Candidate, found: list[Event]) -> None:
+        if text:
+            found.append(self.tool_delta(seen.calls - 1, text, at))
+
+    def _end_call(self, at: int, seen: _Candidate, found: list[Event]) -> None:
+        held, seen.partial = seen.partial, None
+        if held is not None:
+            self._told(held.end(), at, seen, found)
 
     def _blob(self, raw: dict[str, Any], at: int, seen: _Candidate, found: list[Event]) -> None:
         part = _inline(Camel({"inlineData": raw["inlineData"]}), False, "")

@@ -38,6 +38,7 @@ from providers.chat import (
     ToolResult,
     Video,
 )
+from providers.dialects.openai_parts import read_count
 from providers.dialects.signatures import PREFIX, untag
 from providers.fields import Fields, guarded
 from providers.schemas import from_gemini
@@ -100,7 +101,7 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
 
 
 def _contents(fields: Camel) -> list[Message]:
-    if "contents" not in fields.left:
+    if not fields.left.get("contents"):
         raise BadRequest("contents", "is required")
     if isinstance(fields.left["contents"], str):
         return [Message("user", [Text(fields.text("contents"))])]
@@ -174,7 +175,7 @@ def _function_response(fields: Camel, thought: bool, signature: str) -> Part:
     parts += [read_part(raw, inner.at("parts")) for raw in inner.items("parts")]
     is_error = True if form.startswith("error") else None
     extra = fields.left | ({"functionResponse": inner.left} if inner.left else {})
-    return ToolResult(call_id, parts, name, is_error, form=form, extra=extra)
+    return ToolResult(call_id, parts, name, is_error, form=form, extra=extra, path=inner.path)
 
 
 def _response(response: Json) -> tuple[str, str]:
@@ -285,7 +286,7 @@ def _config(fields: Camel, chat: Chat) -> None:
         presence_penalty=config.number("presencePenalty"),
         seed=config.integer("seed"),
     )
-    chat.max_tokens = config.integer("maxOutputTokens")
+    chat.max_tokens = read_count(config, "maxOutputTokens")
     chat.stop = config.texts("stopSequences")
     chat.n = config.integer("candidateCount")
     chat.logprobs, chat.top_logprobs = config.flag("responseLogprobs"), config.integer("logprobs")

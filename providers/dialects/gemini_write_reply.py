@@ -15,6 +15,7 @@ from providers.dialects.gemini_read_reply import BLOCKED, CARRIED, REASONS
 from providers.dialects.gemini_read_request import DIALECT
 from providers.dialects.ids import made
 from providers.dialects.signatures import tag
+from providers.dialects.tiers import reply_tier
 from providers.dialects.tool_names import as_object, wrapped
 from providers.events import (
     AudioDelta,
@@ -42,16 +43,19 @@ from providers.usage import Usage
 WORDS = {"length": "MAX_TOKENS", "context_window": "MAX_TOKENS", "content_filter": "SAFETY", "refusal": "SAFETY"} | {
     "error": "OTHER"
 }
-HTTP_STATUS = {"rate_limit": 429, "budget": 429}
 
 
 def write_error(error: Failed) -> tuple[int, Json]:
     """(status, body) of an error reply."""
     body = {"code": error.status, "message": error.message, "status": KINDS[error.kind][3]}
-    return error.status, {"error": body}
+    return error.status, {"error": body | present(request_id=error.request_id)}
 
 
-def write_usage(usage: Usage) -> Json:
+def _audio(tokens: int) -> list[Json]:
+    return [{"modality": "AUDIO", "tokenCount": tokens}] if tokens else []
+
+
+def write_usage(usage: Usage, tier: str = "") -> Json:
     """Thoughts are told apart from the candidates' tokens."""
     return {
         "promptTokenCount": usage.input_tokens,
@@ -60,6 +64,9 @@ def write_usage(usage: Usage) -> Json:
     } | present(
         cachedContentTokenCount=usage.cache_read_tokens or None,
         thoughtsTokenCount=usage.reasoning_tokens or None,
+        promptTokensDetails=_audio(usage.input_audio_tokens),
+        candidatesTokensDetails=_audio(usage.output_audio_tokens),
+        serviceTier=tier,
     )
 
 
@@ -110,7 +117,8 @@ class StreamWriter:
         self.chat = chat
         self.array = array
         self.written = 0
-        self.tail = b""
+        self.tail = self.rest = b""  # what ends the next chunk, and each after it
+        self.tier = ""
         self.calls: dict[tuple[int, int], ToolCall] = {}
         self.usage: Usage | None = None
         self.finished: dict[int, Finished] = {}
@@ -126,12 +134,13 @@ class StreamWriter:
         if not self.finished:
             return self._failed(cut_short()) + end
         held = self._held()
+        self.tail = self.rest
         doc: Json = {"candidates": [self._ending(at, event) for at, event in sorted(self.finished.items())]}
         first = self.finished.get(0)
         if first is not None and first.native.startswith(BLOCKED):
             doc = {"promptFeedback": {"blockReason": first.native.removeprefix(BLOCKED)}}
         if self.usage is not None:
-            doc["usageMetadata"] = write_usage(self.usage)
+            doc["usageMetadata"] = write_usage(self.usage, self.tier)
         return held + self._chunk(doc) + end
 
     def _ending(self, at: int, event: Finished) -> Json:
@@ -139,7 +148,10 @@ class StreamWriter:
 
     def _started(self, event: Started) -> bytes:
         told = {"modelVersion": event.model or self.chat.model, "responseId": event.id or made("")}
-        self.tail = b"," + orjson.dumps(told)[1:]
+        self.tier = reply_tier(event.service_tier, event.dialect, DIALECT)
+        first = present(usageMetadata=present(serviceTier=self.tier))
+        self.rest = b"," + orjson.dumps(told)[1:]
+        self.tail = b"," + orjson.dumps(first | told)[1:]
         return b""
 
     def _chunk(self, doc: Json) -> bytes:
@@ -147,6 +159,7 @@ class StreamWriter:
 
     def _framed(self, body: bytes) -> bytes:
         self.written += 1
+        self.tail = self.rest
         if not self.array:
             return b"data: " + body + b"\r\n\r\n"
         return (b"[" if self.written == 1 else b",\r\n") + body
@@ -255,7 +268,8 @@ def write_response(events: Iterable[Event], chat: Chat) -> Json:
     if first and first.finished and first.finished.native.startswith(BLOCKED):
         doc = {"promptFeedback": {"blockReason": first.finished.native.removeprefix(BLOCKED)}}
     if reply.usage is not None:
-        doc["usageMetadata"] = write_usage(reply.usage)
+        tier = reply_tier(reply.started.service_tier, reply.started.dialect, DIALECT)
+        doc["usageMetadata"] = write_usage(reply.usage, tier)
     return doc | {"modelVersion": reply.started.model or chat.model, "responseId": reply.started.id or made("")}
 
 

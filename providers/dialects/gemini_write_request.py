@@ -36,7 +36,8 @@ from providers.dialects import turns
 from providers.dialects.efforts import budget_of, effort_of
 from providers.dialects.gemini_read_request import DIALECT
 from providers.dialects.loss import Loss
-from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
+from providers.dialects.tiers import request_tier
+from providers.dialects.tool_names import Naming, ToolNames, as_function, as_object, names_for, wrapped
 from providers.fields import present
 from providers.schemas import for_gemini_json, from_gemini
 
@@ -52,32 +53,26 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     """The body for ``chat`` (its model goes into the URL) and what it leaves out. Raises Unsupported."""
     loss = Loss(chat, DIALECT, lenient)
     writer = _Contents(loss, names_for(chat, DIALECT, NAMING), bool(BY_LEVEL.search(chat.model)))
-    messages, system = turns.prepared(chat, DIALECT), chat.system
-    if loss.foreign:
-        leading, messages = turns.leading_system(messages)
-        system = [*system, *leading]
+    system, messages = turns.system_apart(chat, loss)
     for message in messages:
         writer.add(message)
+    loss.refuse_silence(writer.found)
     doc: Json = {"contents": writer.found}
     if parts := writer.parts(system):
         doc["systemInstruction"] = {"parts": parts}
     doc |= _tools(chat, loss, writer.names) | present(generationConfig=_config(chat, loss))
     extra = {k: v for k, v in chat.extra.items() if k not in ("generationConfig", "toolConfig")}
     _unsayable(chat, loss)
-    if not loss.foreign:
-        doc |= present(serviceTier=chat.service_tier)
+    doc |= present(serviceTier=request_tier(chat, loss))
     return doc | loss.own("", extra), loss.dropped
 
 
 def _unsayable(chat: Chat, loss: Loss) -> None:
     given = chat.sampling
     loss.unless([("min_p", given.min_p), ("repetition_penalty", given.repetition_penalty)])
-    if given.logit_bias:
-        loss.refuse("logit_bias")
+    loss.refuse_asked(chat, "logit_bias", "previous_response_id")
     if len(chat.stop) > STOPS and loss.foreign:
         loss.refuse("stop")
-    if chat.previous_id:
-        loss.refuse("previous_response_id")
     if not loss.foreign:
         return
     loss.unless(
@@ -86,7 +81,6 @@ def _unsayable(chat: Chat, loss: Loss) -> None:
             ("user", chat.user),
             ("prompt_cache_key", chat.cache_key),
             ("verbosity", chat.verbosity),
-            ("service_tier", chat.service_tier if chat.service_tier != "auto" else ""),
         ]
     )
     loss.drop_cache(chat.cache)
@@ -220,20 +214,10 @@ class _Contents:
         arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments
         name = self.names.wire(call.name, call.namespace)
         extra = dict(self.loss.own("messages.tool_calls", call.extra))
-        inner = present(id=call.id) | {"name": name, "args": self._args(arguments)} | extra.pop("functionCall", {})
+        inner = present(id=call.id) | {"name": name, "args": as_object(arguments)} | extra.pop("functionCall", {})
         signature = call.signature if call.signed_by == DIALECT else self.pending
         self.pending = ""
         return [{"functionCall": inner} | present(thoughtSignature=signature) | extra]
-
-    def _args(self, arguments: str) -> Any:
-        try:
-            found = orjson.loads(arguments or "{}") or {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            self.loss.refuse("messages.tool_calls.arguments")
-            return {}
-        return found
 
     def _function_response(self, result: ToolResult) -> list[Json]:
         texts = [turns.words(part) for part in result.parts]

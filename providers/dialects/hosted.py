@@ -24,14 +24,19 @@ def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
 def mcp_of(tool: HostedTool) -> Mcp | None:
     """What every API can say of it; None where it asks for more (approval of each call, a vendor's connector)."""
     if tool.dialect == "anthropic":
         raw = tool.raw.get("mcp_server") or {}
-        allowed = _texts((raw.get("tool_configuration") or {}).get("allowed_tools"))
-        return Mcp(str(raw.get("name")), str(raw.get("url")), raw.get("authorization_token") or "", allowed)
+        configuration = raw.get("tool_configuration")
+        allowed = _texts(configuration.get("allowed_tools")) if isinstance(configuration, dict) else []
+        return Mcp(_text(raw.get("name")), _text(raw.get("url")), _text(raw.get("authorization_token")), allowed)
     raw = tool.raw
     if not raw.get("server_url") or raw.get("require_approval") != "never" or raw.get("headers"):
         return None
     allowed = _texts(raw.get("allowed_tools"))
-    return Mcp(str(raw.get("server_label")), str(raw["server_url"]), raw.get("authorization") or "", allowed)
+    return Mcp(_text(raw.get("server_label")), _text(raw["server_url"]), _text(raw.get("authorization")), allowed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from providers.chat import Cache, Chat, Json, Unsupported
 
@@ -12,6 +12,17 @@ MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation
 
 #: How a member was written, or an item's place in its vendor's store: nothing that another API would miss.
 FORMS = {"form", "index", "id", "mime", "status", "type", "word"}
+
+
+#: What some APIs cannot say -> whether a request says it. Each changes what the reply means.
+ASKED: dict[str, Callable[[Chat], object]] = {
+    "logit_bias": lambda chat: chat.sampling.logit_bias,
+    "logprobs": lambda chat: chat.logprobs,
+    "modalities": lambda chat: {*map(str.lower, chat.modalities)} - {"text"},
+    "n": lambda chat: (chat.n or 1) > 1,
+    "previous_response_id": lambda chat: chat.previous_id,
+    "stop": lambda chat: chat.stop,
+}
 
 
 class Loss:
@@ -35,6 +46,17 @@ class Loss:
         if not self.lenient:
             raise Unsupported(field, self.dialect)
         self.drop(field)
+
+    def refuse_asked(self, chat: Chat, *fields: str) -> None:
+        """Refuse each of ``fields`` that ``chat`` asks for."""
+        for field in fields:
+            if ASKED[field](chat):
+                self.refuse(field)
+
+    def refuse_silence(self, found: list[Json]) -> None:
+        """Refuse a request of which nothing is left to answer: no API takes one."""
+        if self.foreign and not found:
+            self.refuse("messages")
 
     def own(self, path: str, extra: Json) -> Json:
         """``extra`` where this dialect wrote it; else nothing, and its names are listed."""

@@ -7,9 +7,11 @@ from providers.dialects.openai_chat_read_reply import StreamReader, read_error, 
 from providers.dialects.openai_chat_read_request import DIALECT, read_request
 from providers.dialects.openai_chat_write_reply import StreamWriter, write_error, write_response
 from providers.dialects.openai_chat_write_request import write_request
+from providers.sse import Parser
 
 NAME = DIALECT
 API = "chat"
+FRAMES = Parser
 #: Parts whose address must be fetched first, because this API takes only their bytes.
 NEEDS_DATA = frozenset({Audio, File})
 
@@ -25,6 +27,6 @@ def headers(chat: Chat) -> list[tuple[str, str]]:
 
 
 __all__ = [
-    "API", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
+    "API", "FRAMES", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
     "read_response", "url", "write_error", "write_request", "write_response",
 ]  # fmt: skip

@@ -12,10 +12,9 @@ from typing import Any
 from providers.chat import Chat, Image
 from providers.dialects.failures import failed
 from providers.dialects.openai_chat_read_request import DIALECT
-from providers.dialects.openai_chat_write_request import NAMING
+from providers.dialects.openai_chat_write_tools import names_of
 from providers.dialects.openai_parts import read_annotation, read_source
 from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
-from providers.dialects.tool_names import names_for
 from providers.events import (
     AudioDelta,
     Break,
@@ -31,7 +30,6 @@ from providers.events import (
     Started,
     TextDelta,
     ThinkingDelta,
-    ToolDelta,
     ToolStarted,
     Used,
 )
@@ -94,7 +92,7 @@ class StreamReader(Reader):
     """``needs_done``: whether a stream without ``[DONE]`` was cut; a server without it is complete at its finish."""
 
     def __init__(self, chat: Chat | None = None, needs_done: bool = True) -> None:
-        super().__init__(names_for(chat, DIALECT, NAMING))
+        super().__init__(names_of(chat))
         self.needs_done = needs_done
         self.begun = False
         self.choices: dict[int, _Choice] = {}
@@ -244,11 +242,10 @@ class StreamReader(Reader):
         if text := body.get("input" if custom else "arguments") or "":
             if not isinstance(text, str):
                 raise TypeError("arguments")
-            found.append(ToolDelta(known[0], text, at))
+            found.append(self.tool_delta(known[0], text, at))
 
     def _started(self, raw: dict[str, Any], index: int, wire: str, kind: str, at: int) -> ToolStarted:
-        started = self.tool_started(index, raw.get("id") or "", wire, kind)
-        started.choice = at
+        started = self.tool_started(index, raw.get("id") or "", wire, kind, at)
         google = (raw.get("extra_content") or {}).get("google") or {}
         if signature := google.get("thought_signature"):
             started.signature, started.signed_by = signature, "gemini"

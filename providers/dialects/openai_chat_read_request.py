@@ -36,7 +36,7 @@ from providers.chat import (
     ToolResult,
     Video,
 )
-from providers.dialects.openai_parts import read_cache, read_source
+from providers.dialects.openai_parts import read_cache, read_count, read_source
 from providers.fields import Fields, guarded
 
 DIALECT = "openai_chat"
@@ -62,9 +62,9 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
         seed=fields.integer("seed"),
         logit_bias=fields.object("logit_bias"),
     )
-    chat.max_tokens = fields.integer("max_completion_tokens")
+    chat.max_tokens = read_count(fields, "max_completion_tokens")
     if chat.max_tokens is None:
-        chat.max_tokens = fields.integer("max_tokens")
+        chat.max_tokens = read_count(fields, "max_tokens")
         if chat.max_tokens is not None:
             chat.max_tokens_form = "max_tokens"
     stop = fields.any("stop")
@@ -102,7 +102,7 @@ def _read_rest(chat: Chat, fields: Fields) -> None:
 
 
 def _messages(fields: Fields) -> list[Message]:
-    if "messages" not in fields.left:
+    if not fields.left.get("messages"):
         raise BadRequest("messages", "is required")
     return [_message(raw, f"messages[{at}]") for at, raw in enumerate(fields.items("messages"))]
 
@@ -136,8 +136,8 @@ def _tool_message(fields: Fields, role: str) -> Message:
     kind = "legacy" if role == "function" else "function"
     name = fields.text("name")
     call_id = fields.text("tool_call_id") if role == "function" else fields.need_text("tool_call_id")
-    cache = read_cache(fields)
-    result = ToolResult(call_id, _content(fields), name, kind=kind, cache=cache)
+    cache, path = read_cache(fields), fields.at("name" if role == "function" else "tool_call_id")
+    result = ToolResult(call_id, _content(fields), name, kind=kind, cache=cache, path=path)
     return Message("tool", [result], fields.left)
 
 

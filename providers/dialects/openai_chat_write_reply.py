@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 
 from providers.chat import Chat, Citation, Image, Json
-from providers.dialects.failures import CODES, KINDS
+from providers.dialects.failures import openai_error
 from providers.dialects.ids import made
 from providers.dialects.openai_chat_read_reply import REASONS
 from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_chat_write_request import FORMATS
-from providers.dialects.openai_parts import reply_tier, url_citation, usage_details, write_source
+from providers.dialects.openai_parts import url_citation, usage_details, write_source
+from providers.dialects.tiers import reply_tier
 from providers.events import (
     AudioDelta,
     Break,
@@ -46,24 +47,24 @@ WORDS = {"length": "length", "context_window": "length", "tool_calls": "tool_cal
 
 def write_error(error: Failed) -> tuple[int, Json]:
     """(status, body) of an error reply."""
-    kind = KINDS[error.kind]
-    code = error.code or CODES.get(error.kind)
-    body = {"message": error.message, "type": kind[1], "param": error.param or None, "code": code}
-    return error.status, {"error": body}
+    return error.status, openai_error(error)
 
 
 def write_usage(usage: Usage) -> Json:
+    heard, spoken = usage.input_audio_tokens, usage.output_audio_tokens
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
-        "prompt_tokens_details": usage_details(usage.cache_read_tokens, usage.cache_write_tokens),
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "prompt_tokens_details": usage_details(usage.cache_read_tokens, usage.cache_write_tokens)
+        | present(audio_tokens=heard or None),
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens}
+        | present(audio_tokens=spoken or None),
     }
 
 
 def _tier(event: Started) -> str:
-    return event.service_tier if event.dialect == DIALECT else reply_tier(event.service_tier)
+    return reply_tier(event.service_tier, event.dialect, DIALECT)
 
 
 def _reason(event: Finished) -> str:

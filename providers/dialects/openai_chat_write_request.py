@@ -9,14 +9,10 @@ from typing import Any
 from providers.chat import (
     Audio,
     Chat,
-    CustomTool,
     File,
-    FunctionTool,
-    HostedTool,
     Image,
     Json,
     Message,
-    NamespaceTool,
     Opaque,
     Part,
     Reasoning,
@@ -24,21 +20,22 @@ from providers.chat import (
     Source,
     Text,
     Thinking,
-    Tool,
     ToolCall,
     ToolResult,
     Video,
 )
 from providers.dialects import turns
 from providers.dialects.efforts import effort_of
+from providers.dialects.lacks import format_kind, limit_name, without
 from providers.dialects.loss import Loss
 from providers.dialects.openai_chat_read_request import DIALECT
-from providers.dialects.openai_parts import TIERS, write_cache, write_source
-from providers.dialects.tool_names import Naming, ToolNames, names_for
+from providers.dialects.openai_chat_write_tools import names_of, write_tools
+from providers.dialects.openai_parts import write_cache, write_source
+from providers.dialects.tiers import request_tier
+from providers.dialects.tool_names import ToolNames, wrapped
 from providers.fields import present
-from providers.schemas import EMPTY, strict_ready
+from providers.schemas import strict_ready
 
-NAMING = Naming(namespaces=False)
 #: Models that refuse ``max_tokens``; most compatible servers know only that.
 NEW_LIMIT = re.compile(r"(^|/)(o\d|gpt-[5-9]|gpt-\d\d)")
 FORMATS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1", "openai_responses": "openai-responses-v1"}
@@ -47,14 +44,14 @@ FORMATS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1", "op
 def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     """The body for ``chat`` and the names of what it leaves out. Raises Unsupported."""
     loss = Loss(chat, DIALECT, lenient)
-    names = names_for(chat, DIALECT, NAMING)
+    names = names_of(chat)
     doc: Json = {"model": chat.model, "messages": _messages(chat, loss, names)}
-    doc |= _sampling(chat, loss) | _tools(chat, loss, names) | _format(chat, loss)
+    doc |= _sampling(chat, loss) | write_tools(chat, loss, names) | _format(chat, loss)
     limit = chat.max_tokens_form
     if not limit:
         limit = "max_completion_tokens" if not loss.foreign or NEW_LIMIT.search(chat.model) else "max_tokens"
     doc |= present(
-        **{limit: chat.max_tokens},
+        **{limit_name(chat, limit): chat.max_tokens},
         stop=chat.stop,
         n=chat.n,
         logprobs=chat.logprobs,
@@ -63,11 +60,14 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
         user=chat.user,
         prompt_cache_key=chat.cache_key,
         stream=chat.stream,
-        service_tier=chat.service_tier if not loss.foreign or chat.service_tier in TIERS else None,
+        service_tier=request_tier(chat, loss),
     )
     if len(chat.stop) > 4 and loss.foreign:
         loss.refuse("stop")
-    doc |= _reasoning(chat.reasoning, loss) | _rest(chat, loss)
+    reasoning = _reasoning(chat.reasoning, loss)
+    if without(chat, "reasoning_effort", reasoning.get("reasoning_effort"), loss):
+        reasoning.pop("reasoning_effort", None)
+    doc |= reasoning | _rest(chat, loss)
     return doc | loss.own("", {k: v for k, v in chat.extra.items() if k != "stream_options"}), loss.dropped
 
 
@@ -104,16 +104,15 @@ def _reasoning(given: Reasoning | None, loss: Loss) -> Json:
 
 def _rest(chat: Chat, loss: Loss) -> Json:
     doc: Json = {}
-    options = present(include_usage=chat.stream_usage) | (chat.extra.get("stream_options") or {})
     if loss.foreign:
-        options = {"include_usage": True} if chat.stream else {}
+        options = {"include_usage": True} if chat.stream and "stream_options" not in chat.lacks else {}
         loss.drop_cache(chat.cache)
-        if chat.previous_id:
-            loss.refuse("previous_response_id")
-        if set(map(str.lower, chat.modalities)) - {"text"}:
-            loss.refuse("modalities")
+        loss.refuse_asked(chat, "previous_response_id", "modalities")
     else:
+        options = present(include_usage=chat.stream_usage) | chat.extra.get("stream_options", {})
         doc |= present(metadata=chat.metadata, store=chat.store, modalities=chat.modalities)
+    if without(chat, "stream_options", options, loss):
+        return doc
     if options or "stream_options" in chat.extra:
         doc["stream_options"] = options
     return doc
@@ -123,8 +122,8 @@ def _format(chat: Chat, loss: Loss) -> Json:
     given = chat.response_format
     if given is None:
         return {}
-    doc: Json = {"type": given.kind} | loss.own("response_format", given.extra)
-    if given.kind == "json_schema":
+    doc: Json = {"type": format_kind(chat, given, loss)} | loss.own("response_format", given.extra)
+    if doc["type"] == "json_schema":
         strict = given.strict
         if strict is None and loss.foreign and strict_ready(given.schema):
             strict = True
@@ -140,18 +139,22 @@ def _format(chat: Chat, loss: Loss) -> Json:
 
 
 def _messages(chat: Chat, loss: Loss, names: ToolNames) -> list[Json]:
-    writer = _Messages(loss, names)
+    writer = _Messages(loss, names, "developer" if loss.foreign or "developer_role" in chat.lacks else "")
     if chat.system:
         writer.add(Message("system", chat.system))
-    for message in turns.prepared(chat, DIALECT):
+    for message in turns.prepared_for(chat, loss):
         writer.add(message)
+    loss.refuse_silence(writer.found)
     return writer.found
 
 
 class _Messages:
-    def __init__(self, loss: Loss, names: ToolNames) -> None:
+    """``unknown`` is a role that the upstream may not know, in whose place it has the system's."""
+
+    def __init__(self, loss: Loss, names: ToolNames, unknown: str) -> None:
         self.loss = loss
         self.names = names
+        self.unknown = unknown
         self.found: list[Json] = []
 
     def add(self, message: Message) -> None:
@@ -164,8 +167,8 @@ class _Messages:
             self.found.append(self._assistant(others, extra))
         elif others or shown or not results:
             role = "user" if message.role == "tool" else message.role
-            if role == "developer" and self.loss.foreign:
-                role = "system"  # compatible servers know no other word, and OpenAI takes it as developer
+            if role == self.unknown:
+                role = "system"  # OpenAI takes it as developer
             content = self._content([*shown, *others])
             if content is not None or not self.loss.foreign:
                 self.found.append({"role": role} | present_content(content) | ({} if results else extra))
@@ -216,11 +219,13 @@ class _Messages:
             doc["function_call"] = {"name": name, "arguments": call.arguments} | call.extra
             return
         extra = self.loss.own("messages.tool_calls", call.extra)
-        wire = present(id=call.id) | {"type": "custom" if call.kind == "custom" else "function"}
-        if call.kind == "custom":
+        custom = call.kind == "custom" and self.names.naming.custom
+        wire = present(id=call.id) | {"type": "custom" if custom else "function"}
+        if custom:
             wire["custom"] = {"name": name, "input": call.arguments}
         else:
-            wire["function"] = {"name": name, "arguments": call.arguments} | extra.get("function", {})
+            arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments
+            wire["function"] = {"name": name, "arguments": arguments} | extra.get("function", {})
         if call.signature and self.loss.foreign:
             self.loss.drop("messages.thought_signature")
         elif call.signature and call.signed_by == "gemini":
@@ -356,88 +361,3 @@ PARTS: dict[type, Callable[[Any, Loss], Json]] = {
     Refusal: _refusal,
     Thinking: _thinking,
 }
-
-
-# ---------------------------------------------------------------- tools
-
-
-def _tools(chat: Chat, loss: Loss, names: ToolNames) -> Json:
-    doc: Json = {}
-    for tool in chat.tools:
-        _tool(tool, "", doc, loss, names)
-    if chat.tool_choice is not None:
-        doc |= _choice(chat, loss, names)
-    if chat.parallel_tool_calls is not None and ("tools" in doc or not loss.foreign):
-        doc["parallel_tool_calls"] = chat.parallel_tool_calls
-    return doc
-
-
-def _tool(tool: Tool, namespace: str, doc: Json, loss: Loss, names: ToolNames) -> None:
-    if isinstance(tool, NamespaceTool):
-        for inner in tool.tools:
-            _tool(inner, tool.name, doc, loss, names)
-    elif isinstance(tool, HostedTool):
-        _hosted(tool, doc, loss)
-    elif isinstance(tool, CustomTool):
-        name = names.wire(tool.name, namespace)
-        body = {"name": name} | present(description=tool.description, format=tool.format)
-        wire = {"type": "custom", "custom": body | loss.own("tools", tool.extra)}
-        doc.setdefault("tools", []).append(wire)
-    else:
-        _function(tool, names.wire(tool.name, namespace), doc, loss)
-
-
-def _function(tool: FunctionTool, name: str, doc: Json, loss: Loss) -> None:
-    extra = dict(loss.own("tools", tool.extra))
-    body: Json = {"name": name}
-    if tool.description is not None:
-        body["description"] = tool.description
-    if tool.parameters is not None or loss.foreign:
-        body["parameters"] = tool.parameters or (EMPTY if loss.foreign else {})
-    body |= present(strict=tool.strict) | extra.pop("function", {})
-    if extra.pop("legacy", False):
-        doc.setdefault("functions", []).append(body)
-        return
-    wire = {"type": "function", "function": body} | extra
-    if tool.cache is not None and not loss.foreign:
-        wire |= write_cache(tool.cache)
-    elif tool.cache is not None:
-        loss.drop_cache(tool.cache)
-    doc.setdefault("tools", []).append(wire)
-
-
-def _hosted(tool: HostedTool, doc: Json, loss: Loss) -> None:
-    if tool.dialect == DIALECT and "web_search_options" in tool.raw:
-        doc["web_search_options"] = tool.raw["web_search_options"]
-    elif tool.dialect == DIALECT:
-        doc.setdefault("tools", []).append(tool.raw)
-    elif tool.kind != "web_search":
-        loss.refuse(f"tools.{tool.kind}")
-    else:
-        if tool.domains or tool.blocked_domains:
-            loss.refuse("tools.web_search.domains")
-        loss.unless([("tools.web_search.max_uses", tool.max_uses)])
-        place = {"user_location": {"type": "approximate", "approximate": tool.location}} if tool.location else {}
-        doc["web_search_options"] = place
-
-
-def _choice(chat: Chat, loss: Loss, names: ToolNames) -> Json:
-    choice = chat.tool_choice
-    assert choice is not None
-    extra = dict(loss.own("tool_choice", choice.extra))
-    member = "function_call" if extra.pop("legacy", False) else "tool_choice"
-    wired = [(kind, names.chosen(name)) for kind, name in choice.names]
-    if choice.mode in ("auto", "none", "required"):
-        return {member: extra.get("word", choice.mode)}
-    if choice.mode == "allowed":
-        tools = [{"type": kind, kind: {"name": name}} for kind, name in wired]
-        allowed = {"mode": choice.allowed_mode, "tools": tools}
-        return {member: {"type": "allowed_tools", "allowed_tools": allowed} | extra}
-    kind, name = wired[0]
-    if kind not in ("function", "custom"):
-        if loss.foreign:
-            loss.refuse(f"tool_choice.{kind}")
-        return {member: extra}
-    if member == "function_call":
-        return {member: {"name": name} | extra}
-    return {member: {"type": kind, kind: {"name": name}} | extra}

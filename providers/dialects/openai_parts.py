@@ -7,8 +7,6 @@ from typing import Any
 from providers.chat import Cache, Citation, Json, Source
 from providers.fields import Fields, present
 
-#: The service tiers that a reply may name; others' words for the usual one are ``default``.
-TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 MARKS = ("cache_control", "prompt_cache_breakpoint")
 
 
@@ -22,6 +20,14 @@ def read_source(url: str) -> Source:
 
 def write_source(source: Source) -> str:
     return source.data_url if source.kind == "data" else source.value
+
+
+def read_count(fields: Fields, name: str) -> int | None:
+    """A limit of tokens. Some servers read -1 as none, but no other dialect does."""
+    count = fields.integer(name)
+    if count is not None and count < 0:
+        raise fields.wrong(name, "a positive integer")
+    return count
 
 
 def read_cache(fields: Fields) -> Cache | None:
@@ -66,12 +72,6 @@ def url_citation(citation: Citation, length: int) -> Json:
     start = max(citation.start, 0)
     end = citation.end if citation.end >= 0 else length
     return {"start_index": start, "end_index": end, "title": citation.title, "url": citation.url}
-
-
-def reply_tier(tier: str) -> str:
-    if tier in ("standard", "on_demand"):
-        return "default"
-    return tier if tier in TIERS else ""
 
 
 def usage_details(reading: int, writing: int) -> Json:

@@ -8,9 +8,11 @@ from providers.dialects.openai_responses_read_reply import StreamReader, read_er
 from providers.dialects.openai_responses_read_request import DIALECT, read_request
 from providers.dialects.openai_responses_write_reply import StreamWriter, write_response
 from providers.dialects.openai_responses_write_request import write_request
+from providers.sse import Parser
 
 NAME = DIALECT
 API = "responses"
+FRAMES = Parser
 NEEDS_DATA: frozenset[type] = frozenset({Audio})
 
 
@@ -25,6 +27,6 @@ def headers(chat: Chat) -> list[tuple[str, str]]:
 
 
 __all__ = [
-    "API", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
+    "API", "FRAMES", "NAME", "NEEDS_DATA", "StreamReader", "StreamWriter", "headers", "read_error", "read_request",
     "read_response", "url", "write_error", "write_request", "write_response",
 ]  # fmt: skip

@@ -8,13 +8,14 @@ from typing import Any
 import orjson
 
 from providers.chat import Chat, Citation, Json, Opaque, Part, Refusal, Text, Thinking, ToolCall
-from providers.dialects.failures import CODES, KINDS
+from providers.dialects.failures import CODES, openai_error
 from providers.dialects.ids import made
 from providers.dialects.loss import Loss
-from providers.dialects.openai_parts import reply_tier, url_citation, usage_details
+from providers.dialects.openai_parts import url_citation, usage_details
 from providers.dialects.openai_responses_read_request import DIALECT
 from providers.dialects.openai_responses_write_request import settings
 from providers.dialects.signatures import tag
+from providers.dialects.tiers import reply_tier
 from providers.dialects.tool_names import ToolNames
 from providers.events import Failed, Logprobs, Started
 from providers.fields import present
@@ -23,13 +24,13 @@ from providers.usage import Usage
 
 def write_error(error: Failed) -> tuple[int, Json]:
     """(status, body) of an error reply."""
-    body = {"message": error.message, "type": KINDS[error.kind][1], "param": error.param or None}
-    return error.status, {"error": body | {"code": error.code or CODES.get(error.kind)}}
+    return error.status, openai_error(error)
 
 
 def failure(error: Failed) -> Json:
     """``error`` of a Response object, whose code may not be null."""
-    return {"code": error.code or CODES.get(error.kind) or "server_error", "message": error.message}
+    told = {"code": error.code or CODES.get(error.kind) or "server_error", "message": error.message}
+    return told | present(request_id=error.request_id)
 
 
 def write_usage(usage: Usage) -> Json:
@@ -68,7 +69,7 @@ def resource(chat: Chat, started: Started) -> Json:
         text["format"] = {"description": None, "strict": False} | text["format"]
     reasoning = {"effort": None, "summary": None} | told.pop("reasoning", {})
     own = started.dialect == DIALECT and started.id
-    tier = started.service_tier if started.dialect == DIALECT else reply_tier(started.service_tier)
+    tier = reply_tier(started.service_tier, started.dialect, DIALECT)
     doc = DEFAULTS | told | {name: chat.extra[name] for name in ECHOED if chat.extra.get(name) is not None}
     given = chat.sampling
     doc |= present(presence_penalty=given.presence_penalty, frequency_penalty=given.frequency_penalty)

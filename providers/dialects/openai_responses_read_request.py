@@ -34,7 +34,7 @@ from providers.chat import (
     ToolChoice,
     ToolResult,
 )
-from providers.dialects.openai_parts import read_annotation, read_cache, read_source
+from providers.dialects.openai_parts import read_annotation, read_cache, read_count, read_source
 from providers.dialects.signatures import untag
 from providers.fields import Fields, guarded
 
@@ -42,6 +42,8 @@ DIALECT = "openai_responses"
 ROLES = ("user", "assistant", "system", "developer")
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty")
 LOGPROBS = "message.output_text.logprobs"
+#: Where the input may come from, if not from the request.
+ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 #: Prefixes of hosted tools' types -> their kinds
 HOSTED = {"web_search": "web_search", "code_interpreter": "code_execution"}
 
@@ -59,7 +61,7 @@ def read_request(doc: Any, path_info: str = "") -> Chat:
     for name in SAMPLING:
         setattr(chat.sampling, name, fields.number(name))
     chat.sampling.seed = fields.integer("seed")
-    chat.max_tokens = fields.integer("max_output_tokens")
+    chat.max_tokens = read_count(fields, "max_output_tokens")
     chat.top_logprobs = fields.integer("top_logprobs")
     include = fields.texts("include")
     chat.logprobs = True if LOGPROBS in include else None
@@ -120,6 +122,8 @@ class _Turns:
             return [Message("user", [Text(given)])]
         if given is not None and not isinstance(given, list):
             raise BadRequest("input", "must be a string or a list of items")
+        if not given and not any(name in fields.left for name in ELSEWHERE):
+            raise BadRequest("input", "is required")
         for at, raw in enumerate(given or []):
             item = Fields(raw, f"input[{at}]")
             kind = item.text("type") or ("message" if "role" in item.left else "item_reference")
@@ -171,7 +175,9 @@ class _Turns:
         parts = read_content(output, item.at("output"), "user")
         word = "custom" if kind == "custom_tool_call_output" else "function"
         self.open = None
-        self.found.append(Message("tool", [ToolResult(call_id, parts, kind=word, extra=item.left)]))
+        self.found.append(
+            Message("tool", [ToolResult(call_id, parts, kind=word, extra=item.left, path=item.at("call_id"))])
+        )
 
     def opaque(self, item: Fields, kind: str, raw: Json) -> None:
         part = Opaque(DIALECT, kind, raw)

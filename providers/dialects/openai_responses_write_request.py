@@ -33,8 +33,9 @@ from providers.dialects.efforts import effort_of
 from providers.dialects.hosted import mcp_of
 from providers.dialects.loss import Loss
 from providers.dialects.openai_chat_write_request import NEW_LIMIT
-from providers.dialects.openai_parts import TIERS, write_cache, write_source
+from providers.dialects.openai_parts import write_cache, write_source
 from providers.dialects.openai_responses_read_request import DIALECT, LOGPROBS, text_type
+from providers.dialects.tiers import request_tier
 from providers.dialects.tool_names import Naming, ToolNames, names_for
 from providers.fields import present
 from providers.schemas import EMPTY, strict_ready
@@ -47,8 +48,9 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     """The body for ``chat`` and the names of what it leaves out. Raises Unsupported."""
     loss = Loss(chat, DIALECT, lenient)
     writer = _Items(loss, names_for(chat, DIALECT, NAMING))
-    for message in turns.prepared(chat, DIALECT):
+    for message in turns.prepared_for(chat, loss):
         writer.add(message)
+    loss.refuse_silence(writer.found)
     doc: Json = {"model": chat.model, "input": writer.found}
     if chat.system:
         doc["instructions"] = "\n\n".join(part.text for part in chat.system if isinstance(part, Text))
@@ -69,7 +71,6 @@ def settings(chat: Chat, loss: Loss, names: ToolNames) -> Json:
     if limit is not None and limit < LEAST_TOKENS and loss.foreign:
         limit = LEAST_TOKENS
         loss.drop("max_tokens")
-    tier = chat.service_tier
     doc = present(
         max_output_tokens=limit,
         top_logprobs=chat.top_logprobs,
@@ -77,7 +78,7 @@ def settings(chat: Chat, loss: Loss, names: ToolNames) -> Json:
         top_p=chat.sampling.top_p,
         parallel_tool_calls=chat.parallel_tool_calls,
         metadata=chat.metadata,
-        service_tier=tier if not loss.foreign or tier in TIERS else None,
+        service_tier=request_tier(chat, loss),
         prompt_cache_key=chat.cache_key,
     )
     if tools := [wire for tool in chat.tools for wire in _tool(tool, loss, names)]:
@@ -129,11 +130,7 @@ def _rest(chat: Chat, loss: Loss) -> Json:
         + [("seed", given.seed)]
         + [(name, value or None) for name, value in penalties.items()]
     )
-    for name, value in (("stop", chat.stop), ("logit_bias", given.logit_bias), ("n", (chat.n or 1) > 1)):
-        if value:
-            loss.refuse(name)
-    if set(map(str.lower, chat.modalities)) - {"text"}:
-        loss.refuse("modalities")
+    loss.refuse_asked(chat, "stop", "logit_bias", "n", "modalities")
     loss.drop_cache(chat.cache)
     return {"store": False}
 

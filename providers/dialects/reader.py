@@ -46,7 +46,7 @@ class Reader:
     def __init__(self, names: ToolNames | None = None) -> None:
         self.names = names or ToolNames()
         self.over = False
-        self._inputs: dict[int, InputText] = {}
+        self._inputs: dict[tuple[int, int], InputText] = {}
 
     def feed(self, event: SseEvent) -> list[Event]:
         if self.over or not event.data:
@@ -60,16 +60,16 @@ class Reader:
     def _read(self, event: SseEvent) -> list[Event]:
         raise NotImplementedError
 
-    def tool_started(self, index: int, id: str, wire: str, kind: str = "function") -> ToolStarted:
+    def tool_started(self, index: int, id: str, wire: str, kind: str = "function", choice: int = 0) -> ToolStarted:
         """The call of the tool that the upstream knows as ``wire``, under the client's own name for it."""
         told, namespace, name = self.names.back(wire)
         if self.names.unwraps(wire):
-            self._inputs[index] = InputText()
-        return ToolStarted(index, id, name, told if kind == "function" else kind, namespace)
+            self._inputs[choice, index] = InputText()
+        return ToolStarted(index, id, name, told if kind == "function" else kind, namespace, choice=choice)
 
-    def tool_delta(self, index: int, text: str) -> ToolDelta:
-        unwrap = self._inputs.get(index)
-        return ToolDelta(index, unwrap.feed(text) if unwrap else text)
+    def tool_delta(self, index: int, text: str, choice: int = 0) -> ToolDelta:
+        unwrap = self._inputs.get((choice, index))
+        return ToolDelta(index, unwrap.feed(text) if unwrap else text, choice)
 
     def flush(self) -> list[Event]:
         """Failed where the terminator is missing."""

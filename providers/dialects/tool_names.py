@@ -35,6 +35,9 @@ class Naming:
     namespaces: bool = True
 
 
+ANY_NAME = Naming(longest=1 << 30, allowed=r"(?s:.)")
+
+
 def _legal(name: str, naming: Naming) -> str:
     cleaned = re.sub(rf"(?!{naming.allowed}).", "_", name, flags=re.DOTALL)
     if cleaned == name and len(name) <= naming.longest:
@@ -53,7 +56,7 @@ class ToolNames:
     """``wire`` gives the upstream's name, ``back`` (kind, namespace, name) of it. Without a chat names stay."""
 
     def __init__(self, chat: Chat | None = None, naming: Naming | None = None) -> None:
-        self.naming = naming or Naming(longest=1 << 30, allowed=r"(?s:.)")
+        self.naming = naming or ANY_NAME
         self._wire: dict[tuple[str, str], str] = {}
         self._back: dict[str, tuple[str, str, str]] = {}
         if chat is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from providers.chat import Chat, File, Message, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from providers.dialects.loss import Loss
 from providers.dialects.tool_ids import with_ids
 
 SYSTEM = ("system", "developer")
@@ -46,6 +47,32 @@ def _belongs(first: Thinking, second: Thinking) -> bool:
 def prepared(chat: Chat, dialect: str) -> list[Message]:
     """The messages of ``chat`` as ``dialect`` wants them; its own are left as they came."""
     return chat.messages if chat.dialect == dialect else merged_calls([*map(merged_thoughts, with_ids(chat.messages))])
+
+
+def prepared_for(chat: Chat, loss: Loss) -> list[Message]:
+    """``prepared`` messages in which every tool result answers a call: no API takes an orphan."""
+    found = prepared(chat, loss.dialect)
+    called: set[str] = set()
+    for part in (part for message in found for part in message.parts if loss.foreign):
+        if isinstance(part, ToolCall):
+            called.add(part.id)
+        elif isinstance(part, ToolResult) and part.call_id not in called:
+            loss.refuse(part.path or "messages.tool_call_id")
+    return found
+
+
+def system_apart(chat: Chat, loss: Loss) -> tuple[list[Part], list[Message]]:
+    """(system, messages) for an API that has a place for the system's words. It wants a user too: where nobody else
+    speaks, the last of them are the user's."""
+    messages = prepared_for(chat, loss)
+    if not loss.foreign:
+        return chat.system, messages
+    leading, rest = leading_system(messages)
+    if messages and not rest:
+        loss.drop("messages.role")
+        leading, _ = leading_system(messages[:-1])
+        rest = [replace(messages[-1], role="user")]
+    return [*chat.system, *leading], rest
 
 
 def leading_system(messages: list[Message]) -> tuple[list[Part], list[Message]]:

@@ -1,0 +1,52 @@
+"""Which of an upstream's APIs serves which client endpoint: its own, byte for byte, or another by translation."""
+
+from __future__ import annotations
+
+from providers.dialects import CLIENTS, UPSTREAMS, Client, Upstream
+from providers.embeddings import UPSTREAMS as EMBEDDING_UPSTREAMS
+from routing.call import Call
+from routing.table import Target
+
+#: What the API of a client endpoint is as a dialect, for those that can be translated.
+CLIENT_DIALECTS: dict[str, Client] = {
+    "chat": CLIENTS["openai_chat"],
+    "responses": CLIENTS["openai_responses"],
+    "messages": CLIENTS["anthropic"],
+    "generate": CLIENTS["gemini"],
+    "unified": CLIENTS["unified"],
+}
+UPSTREAM_DIALECTS: dict[str, Upstream] = {dialect.API: dialect for dialect in UPSTREAMS.values()}
+#: Where an upstream serves several APIs and none of them is the client's: the one that says most comes first.
+PREFERENCE = ("messages", "generate", "converse", "cohere", "ollama", "chat", "responses")
+#: APIs that can count tokens, the most faithful first.
+COUNTING = ("messages", "generate", "responses")
+#: Endpoints that generate from messages, embed, or count; the others can only be relayed.
+GENERATE = frozenset({"chat", "responses", "messages", "generate", "unified"})
+COMPACT = "responses.compact"
+EMBED = frozenset({"embeddings", "generate.embed"})
+COUNT = frozenset({"messages.count_tokens", "generate.count_tokens", "responses.input_tokens"})
+
+
+def api_of(call: Call, target: Target) -> str:
+    """The API of the target's upstream that serves this call; "" where none does."""
+    api, apis = call.endpoint.api, target.upstream.apis
+    name = call.endpoint.name
+    if name in GENERATE or name == COMPACT:
+        if target.api in UPSTREAM_DIALECTS and target.api in apis:
+            return target.api
+        if api in apis:
+            return api
+        return next((other for other in PREFERENCE if other in apis), "")
+    if api in apis:
+        return api
+    if name in EMBED:
+        return next((other.API for other in EMBEDDING_UPSTREAMS.values() if other.API in apis), "")
+    if name in COUNT:
+        return next((other for other in COUNTING if other in apis), "") or "estimate"
+    return ""
+
+
+def counts(call: Call, target: Target) -> bool:
+    """Whether the target's upstream can count the tokens of this call."""
+    variant = target.upstream.variant
+    return api_of(call, target) in COUNTING and (variant is None or variant.counts)

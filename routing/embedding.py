@@ -1,0 +1,137 @@
+"""Embeddings where the client's API is not the upstream's: asked in as many calls as the upstream needs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from providers.chat import BadRequest, Unsupported
+from providers.embeddings import CLIENTS, UPSTREAMS, Embed, Upstream, batches
+from providers.errors import ReplyBroken, TimedOut
+from providers.light import Header
+from providers.upstream import Connections, Reply
+from providers.usage import Usage
+from providers.variants import Wire
+from routing.apis import CLIENT_DIALECTS
+from routing.call import BYTES_PER_TOKEN, Call
+from routing.client import Client
+from routing.foreign import MAX_TRANSLATED, Foreign
+from routing.outgoing import OUR_ID
+from routing.refusals import Inexpressible
+from routing.table import Target
+from routing.translation import FORWARDED, bad_request
+
+#: The API of a client endpoint -> who reads and writes its embeddings, and who its errors.
+DIALECTS = {
+    "embeddings": (CLIENTS["openai"], CLIENT_DIALECTS["chat"]),
+    "generate": (CLIENTS["gemini"], CLIENT_DIALECTS["generate"]),
+}
+#: Calls of one request under way at the same time.
+AT_ONCE = 8
+LATE_PART = TimedOut("the provider did not answer all parts in time")
+REFUSED_PART = ReplyBroken("the provider refused a part of the request")
+BY_API: dict[str, Upstream] = {upstream.API: upstream for upstream in UPSTREAMS.values()}
+
+
+class Embedding:
+    """One attempt's requests: the first as other requests are, and ``rest``, the (path, body) of those after it."""
+
+    query = b""
+
+    def __init__(self, call: Call, target: Target, api: str) -> None:
+        self.writer, self.client = DIALECTS[call.endpoint.api]
+        self.upstream = BY_API[api]
+        self.target = target
+        self.asked_for = _read(call)
+        self.embed = replace(self.asked_for, model=target.model or call.model)
+        loss = call.resolved.route.loss if call.resolved else ""
+        try:
+            calls, self.dropped = self.upstream.write_requests(self.embed, loss == "lenient")
+        except Unsupported as error:
+            raise Inexpressible(error.field, error.dialect) from None
+        if loss == "strict" and self.dropped:
+            raise Inexpressible(self.dropped[0], self.upstream.NAME)
+        self._headers: list[Header] = [(name, value) for name, value in call.headers if name in FORWARDED]
+        self._headers += [(b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+        wires = [self._wire(path, orjson.dumps(doc)) for path, doc in calls]
+        self.path, self.query, self.headers, self.body = wires[0]
+        self.rest = wires[1:]
+
+    def _wire(self, path: str, body: bytes) -> Wire:
+        wire = Wire(path, b"", self._headers, body)
+        variant = self.target.upstream.variant
+        return wire if variant is None else variant.request(self.target.upstream, wire, self.embed.model, False)
+
+
+def _read(call: Call) -> Embed:
+    reader, _ = DIALECTS[call.endpoint.api]
+    path = f"/v1beta/models/{quote(call.model, safe='')}:{call.path['action']}" if "action" in call.path else ""
+    try:
+        return replace(reader.read_request(call.doc, path), model=call.model)
+    except BadRequest as error:
+        raise bad_request(error) from None
+
+
+class Embeddings(Foreign):
+    """The replies to an ``Embedding``: the first has begun, the others are asked for in turn."""
+
+    def __init__(self, call: Call, reply: Reply, embedding: Embedding, connections: Connections) -> None:
+        super().__init__(call, reply, embedding)
+        self.embedding = embedding
+        self.connections = connections
+
+    async def wait(self, client: Client, idle: float) -> None:
+        embedding = self.embedding
+        docs = [await self.read_document(client, idle)]
+        try:
+            for wires in batches(embedding.rest, AT_ONCE):
+                docs += await self._ask(client, wires)
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        try:
+            found = embedding.upstream.read_responses(docs, embedding.embed)
+        except ValueError as error:
+            raise ReplyBroken(str(error).rstrip(".")) from None
+        told, entry = self.told, self.call.entry
+        told.complete, told.model, told.response_id = True, found.model[:255], found.id[:255]
+        if not found.usage.input_tokens:
+            entry.estimated = True
+            size = sum(
+                len(each) * (1 if isinstance(each, str) else BYTES_PER_TOKEN) for each in _texts(embedding.embed)
+            )
+            found.usage = Usage(-(-size // BYTES_PER_TOKEN))
+        told.usage = found.usage
+        route = self.call.resolved.route if self.call.resolved else None
+        if route is not None and route.reply_model == "asked":
+            found.model = entry.model
+        self.body = orjson.dumps(embedding.writer.write_response(found, embedding.asked_for))
+
+    async def _ask(self, client: Client, wires: list[Wire]) -> list[Any]:
+        """The replies to these calls, made at once; the trouble of one is that of the whole."""
+        upstream = self.embedding.target.upstream
+        client.limit(upstream.first_byte_timeout, LATE_PART)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._one(wire)) for wire in wires]
+        return [task.result() for task in tasks]
+
+    async def _one(self, wire: Wire) -> Any:
+        upstream = self.embedding.target.upstream
+        reply = await self.connections.open(upstream, "POST", wire.path, wire.headers, wire.body, wire.query)
+        try:
+            body, whole = await reply.read(MAX_TRANSLATED)
+        finally:
+            await reply.close()
+        if reply.status != 200 or not whole:
+            raise REFUSED_PART
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
+
+
+def _texts(embed: Embed) -> list[str | list[int]]:
+    return [each for each in embed.inputs if isinstance(each, str | list)]

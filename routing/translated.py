@@ -1,0 +1,231 @@
+"""Carries the reply of an upstream that speaks another dialect: its events are read, and written as the client's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from providers.chat import Chat
+from providers.dialects.reader import not_understood
+from providers.errors import ReplyBroken, UpstreamError
+from providers.events import (
+    AudioDelta,
+    Event,
+    Failed,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    ToolDelta,
+    Used,
+)
+from providers.jsonbytes import replace_nested
+from providers.sse import Event as SseEvent
+from providers.sse import EventTooLong, Parser, write
+from providers.upstream import Reply
+from routing import responses
+from routing.array import ArrayWriter
+from routing.body import ClientGone
+from routing.call import Call
+from routing.client import Client
+from routing.errors import UpstreamSaid, of_upstream
+from routing.foreign import JSON, Foreign
+from routing.relay import MAX_HELD, SILENT
+from routing.translation import Translation, chat_of
+from tenants.responses import ResponseStore
+
+WORDS = (TextDelta, ThinkingDelta, RefusalDelta)
+
+
+def _shown(call: Call) -> Chat:
+    """The call as the reply repeats it."""
+    chat = chat_of(call)
+    if call.endpoint.name != "responses":
+        return chat
+    previous = call.turn.previous_id if call.turn is not None else ""
+    return replace(chat, previous_id=previous, store=responses.wanted(call))
+
+
+def _unkept(event: SseEvent) -> bytes:
+    """The last event of a response that could not be kept says so."""
+    if b'"response"' not in event.data:
+        return event.raw
+    return write(replace_nested(event.data, ("response", "store"), b"false"), event.type)
+
+
+class Translated(Foreign):
+    """A generated text, whole or streamed."""
+
+    def __init__(self, call: Call, reply: Reply, translation: Translation, kept: ResponseStore) -> None:
+        super().__init__(call, reply, translation)
+        self.kept = kept
+        self.shown = _shown(call)
+        self.translation = translation
+        self.frames = translation.frames()
+        self.reader = translation.upstream.StreamReader(translation.chat)
+        self.stream = not self.content_type.startswith("application/json")
+        self.events: list[Event] = []
+
+    # reading
+
+    def _take(self, events: Iterable[Event]) -> list[Event]:
+        """``events`` as the client may see them, counted."""
+        found = [self._own(event) for event in events]
+        for event in found:
+            self._note(event)
+        return found
+
+    def _own(self, event: Event) -> Event:
+        """``event`` with what is the gateway's to say in it."""
+        if isinstance(event, Started) and self.translation.asked:
+            return replace(event, model=self.translation.asked)
+        if isinstance(event, Failed):
+            return replace(event, message=self._redacted(event.message), request_id=self.call.entry.request_id)
+        return event
+
+    def _note(self, event: Event) -> None:
+        told = self.told
+        if isinstance(event, WORDS):
+            told.characters += len(event.text)
+        elif isinstance(event, ToolDelta):
+            told.characters += len(event.arguments)
+        elif isinstance(event, AudioDelta):
+            told.characters += len(event.transcript)
+        elif isinstance(event, Used):
+            told.usage = event.usage
+        elif isinstance(event, Started):
+            told.response_id, told.model = event.id[:255], event.model[:255]
+        elif isinstance(event, Failed):
+            told.failed = True
+
+    def _redacted(self, text: str) -> str:
+        for secret in self.call.secrets():
+            text = text.replace(secret, "***")
+        return text
+
+    def _read(self, chunk: bytes) -> list[Event]:
+        """The events that ``chunk`` ends; b"" is the end of the reply."""
+        try:
+            frames = self.frames.feed(chunk) if chunk else self.frames.flush()
+        except EventTooLong:
+            raise ReplyBroken("the provider's stream has an event without end") from None
+        except ValueError:
+            self.reader.over = True
+            return self._take([not_understood()])
+        found = [event for frame in frames for event in self.reader.feed(frame)]
+        if not chunk:
+            found += self.reader.flush()
+        return self._take(found)
+
+    async def wait(self, client: Client, idle: float) -> None:
+        if self.stream:
+            await self._first_events()
+            if not self.call.stream:
+                await self._rest(client, idle)
+        else:
+            client.limit(idle, SILENT)
+            self.events = self._take(await self._whole_events(client, idle))
+        failed = next((event for event in self.events if isinstance(event, Failed)), None)
+        if failed is not None and (not self.call.stream or self.events[0] is failed or not self.stream):
+            raise UpstreamSaid(failed)
+
+    async def _first_events(self) -> None:
+        size = 0
+        while not self.events and not self.complete:
+            chunk = await self._next()
+            size += len(chunk)
+            self.complete = not chunk
+            self.events = self._read(chunk)
+            if size > MAX_HELD:
+                raise ReplyBroken("the provider's stream has no first event")
+
+    async def _rest(self, client: Client, idle: float) -> None:
+        """A stream where a whole reply was asked for."""
+        while not self.complete:
+            client.limit(idle, SILENT)
+            chunk = await self._next()
+            self.complete = not chunk
+            self.events += self._read(chunk)
+
+    async def _whole_events(self, client: Client, idle: float) -> list[Event]:
+        doc = await self.read_document(client, idle)
+        return self.translation.upstream.read_response(doc, self.translation.chat)
+
+    # writing
+
+    async def send(self, client: Client) -> None:
+        if self.call.stream and not self.refused:
+            await self._send_stream(client)
+            return
+        if not self.refused:
+            doc = self.translation.client.write_response(self.events, self.shown)
+            self._fill(doc)
+            self.told.complete = True
+            if responses.wanted(self.call) and not await responses.keep(self.call, doc, self.kept):
+                doc["store"] = False
+            self.body = orjson.dumps(doc)
+        await super().send(client)
+
+    def _fill(self, doc: dict[str, Any]) -> None:
+        if self.call.endpoint.api == "unified":
+            doc["provider"] = self.call.entry.provider
+
+    async def _send_stream(self, client: Client) -> None:
+        call = self.call
+        writer: Any = self.translation.client.StreamWriter(self.shown)
+        array = call.endpoint.api == "generate" and b"alt=sse" not in call.query and not call.streamed_by_body
+        if array:
+            writer = ArrayWriter(writer)
+        headers = self.headers(JSON if array else b"text/event-stream")
+        await client.start(200, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")])
+        try:
+            await self._pump(client, writer)
+        except UpstreamError as error:
+            await self._fail(client, writer, error)
+        except asyncio.CancelledError:
+            cause = client.cause()
+            if not isinstance(cause, UpstreamError):
+                raise cause or ClientGone from None
+            await self._fail(client, writer, cause)
+        await client.send(await self._last(writer), more=False)
+
+    async def _last(self, writer: Any) -> bytes:
+        """The bytes of the end; what is to be kept is committed before the client can name it."""
+        data: bytes = writer.flush()
+        if self.told.failed or not responses.wanted(self.call):
+            return data
+        if await responses.keep(self.call, writer.response, self.kept):
+            return data
+        return b"".join([_unkept(event) for event in Parser().feed(data)])
+
+    async def _pump(self, client: Client, writer: Any) -> None:
+        events, idle = self.events, self.call.idle
+        while True:
+            if data := b"".join([writer.feed(event) for event in events]):
+                await client.send(data)
+            if self.told.failed:
+                self._blame(next(event for event in events if isinstance(event, Failed)))
+                return
+            if self.complete:
+                self.told.complete = True
+                return
+            client.limit(idle, SILENT)
+            chunk = await self._next()
+            self.complete = not chunk
+            events = self._read(chunk)
+
+    def _blame(self, failed: Failed) -> None:
+        entry = self.call.entry
+        entry.error_kind = "truncated" if failed.code == "stream_incomplete" else failed.kind
+        entry.status = failed.status
+
+    async def _fail(self, client: Client, writer: Any, error: UpstreamError) -> None:
+        self.call.fail(error)
+        said = of_upstream(error)
+        self.told.failed = True
+        failed = Failed(said.kind, said.message, said.status, said.code or "", request_id=self.call.entry.request_id)
+        await client.send(writer.feed(failed))
