@@ -117,7 +117,8 @@ class Application:
         self.plane: Plane | None = None
         self._starting: asyncio.Task[Plane] | None = None
         self.data_plane = URLRouter(urls.urlpatterns)
-        self.routers = ProtocolTypeRouter({"http": self.http, "websocket": refuse_websocket, "lifespan": self.lifespan})
+        self.sockets = URLRouter([*urls.websocket_urlpatterns, urls.row(r"^", refuse_websocket)])
+        self.routers = ProtocolTypeRouter({"http": self.http, "websocket": self.websocket, "lifespan": self.lifespan})
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if self.plane is None:
@@ -143,6 +144,11 @@ class Application:
             await view(scope, receive, send)
         else:
             await django_application(scope, receive, send)
+
+    async def websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        assert self.plane is not None
+        scope["gateway"] = self.plane.gateway
+        await self.sockets(scope, receive, send)
 
     async def lifespan(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         while True:

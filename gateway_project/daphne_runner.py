@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import defer
 from twisted.internet import reactor as twisted_reactor
@@ -22,7 +23,16 @@ POLL_SECONDS = 0.05
 class DrainingServer(Server):  # type: ignore[misc]
     def __init__(self, application: Any, bound: socket.socket) -> None:
         # Its endpoint strings cannot adopt an IPv6 socket; the reactor can, once it runs.
-        super().__init__(application, ["adopted"], signal_handlers=False, server_name="", verbosity=0)
+        most = settings.GATEWAY_MAX_BODY_BYTES
+        super().__init__(
+            application,
+            ["adopted"],
+            signal_handlers=False,
+            server_name="",
+            verbosity=0,
+            websocket_max_message_size=most,
+            websocket_max_frame_size=most,
+        )
         self.endpoints: list[str] = []
         self.bound = bound
         self.port: Any = None
@@ -67,6 +77,7 @@ class DrainingServer(Server):  # type: ignore[misc]
         await self._until(lambda: False, delay)
         if self.port is not None:
             await defer.maybeDeferred(self.port.stopListening).asFuture(asyncio.get_running_loop())
+        self._drain_websockets()
         await self._until(lambda: not self._busy(), settings.GATEWAY_DRAIN_TIMEOUT)
         await self._cut()
         await asgi.close()
@@ -77,6 +88,11 @@ class DrainingServer(Server):  # type: ignore[misc]
         end = time.monotonic() + seconds
         while self.signals < 2 and time.monotonic() < end and not condition():
             await asyncio.sleep(POLL_SECONDS)
+
+    def _drain_websockets(self) -> None:
+        for protocol in self.connections:
+            if isinstance(protocol, WebSocketProtocol) and hasattr(protocol, "application_queue"):
+                protocol.application_queue.put_nowait({"type": "websocket.drain"})
 
     def _running(self) -> list[asyncio.Future[Any]]:
         found = [details.get("application_instance") for details in self.connections.values()]

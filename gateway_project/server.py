@@ -19,6 +19,7 @@ import uvicorn
 from django.conf import settings
 
 from gateway_project.protocol import BoundedHttp
+from gateway_project.websocket import DrainingWebSocket
 
 APPLICATION = "gateway_project.asgi:application"
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common load balancers: who closes first must be they
@@ -47,6 +48,9 @@ def config() -> uvicorn.Config:
         APPLICATION,
         loop="uvloop",
         http=BoundedHttp,
+        ws=DrainingWebSocket,
+        ws_max_size=settings.GATEWAY_MAX_BODY_BYTES,
+        ws_per_message_deflate=False,  # it would hold back small events, and costs more than it saves
         lifespan="on",
         log_config=None,  # Django's LOGGING
         access_log=False,

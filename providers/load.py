@@ -42,9 +42,9 @@ def _signer(auth: str, secret: str, base_url: str) -> Signer | None:
 
     Their libraries take 20 MB, so only those who call these vendors load them."""
     if auth == "aws" and (":" in secret or secret.lstrip().startswith("{")):
-        from providers.signers.sigv4 import Sigv4Signer, region_of
+        from providers.signers.sigv4 import Sigv4Signer, region_in, region_of
 
-        return Sigv4Signer(secret, region_of(urlsplit(base_url).hostname or ""))
+        return Sigv4Signer(secret, region_of(urlsplit(base_url).hostname or "", region_in(secret)))
     if auth == "google" and secret.lstrip().startswith("{"):
         from providers.signers.google import GoogleSigner
 

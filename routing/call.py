@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from routing.responses import Turn
     from routing.table import Resolved, Target
     from routing.tap import Tap
+    from tenants.responses import ResponseStore
 
 log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4
+#: What is shorter is a word such as ``none`` or ``ollama``, which texts hold by chance.
+SHORTEST_SECRET = 8
 #: Endpoints whose replies tell usage that was counted before, or count tokens without using any.
 UNMETERED = frozenset(
     {
@@ -51,6 +54,7 @@ class Call:
     doc: dict[str, Any]
     form = "none"  # json | multipart | none: what the body is
     idle = 300.0  # seconds of an upstream's silence in the middle of a reply
+    kept: ResponseStore | None = None  # what is asked for responses instead of the gateway's own store
     key = Key(0, "", 0)
     model = ""
     provider_id = 0  # set where an object that the call names ties it to one provider
@@ -60,6 +64,7 @@ class Call:
     target: Target | None = None
     tenant = Tenant(0, "")
     turn: Turn | None = None  # of a conversation that the gateway keeps
+    warm = False  # nothing is to be generated: the conversation is only made ready to go on from
 
     def __init__(
         self, endpoint: Endpoint, entry: Entry, entry_id: str, scope: MutableMapping[str, Any], objects: ObjectStore
@@ -108,7 +113,8 @@ class Call:
 
     def secrets(self) -> list[str]:
         """The secrets of the provider that is called now: some providers repeat them in their errors."""
-        return [c.secret for c in self.target.upstream.credentials if c.secret] if self.target is not None else []
+        held = self.target.upstream.credentials if self.target is not None else ()
+        return [credential.secret for credential in held if len(credential.secret) >= SHORTEST_SECRET]
 
     def fail(self, error: UpstreamError) -> None:
         """The reply broke after its first byte."""

@@ -10,7 +10,7 @@ from typing import Any
 from providers.errors import TimedOut, UpstreamError
 from providers.media import Fetcher
 from providers.upstream import Connections, Reply
-from routing import admission, counting, headers, incoming, refusals, requests, responses
+from routing import admission, counting, headers, incoming, refusals, requests, responses, warming
 from routing import body as bodies
 from routing.apis import COUNT, counts
 from routing.body import ClientGone
@@ -126,11 +126,13 @@ class Gateway:
             client.watch(receive)
             resolved = admission.resolve(call, table)
             if call.endpoint.api == "responses":
-                await responses.resume(call, self.kept, self.seal)
+                await responses.resume(call, call.kept or self.kept, self.seal)
             await admission.check_objects(call)
             targets = refusals.targets(call, resolved, self.rng)
             if call.endpoint.name in COUNT and not counts(call, targets[0]):
                 await counting.estimate(call, client)
+            elif call.warm:
+                await warming.answer(call, client, call.kept or self.kept)
             else:
                 await self.relay(call, client, targets, table)
 

@@ -9,11 +9,13 @@ from urllib.parse import quote
 import orjson
 
 from providers import jsonbytes, multipart
+from providers.chat import Unsupported
 from providers.light import Header
 from providers.variants import Wire
 from routing.call import Call
 from routing.edit import Edit
 from routing.headers import forwarded, query_without_key
+from routing.refusals import Inexpressible
 from routing.table import Rewrite, Table, Target
 
 OUR_ID = b"x-gateway-request-id"
@@ -44,7 +46,11 @@ class Outgoing:
             self.body = multipart.replace(self.body, field, name.encode())
         if (variant := target.upstream.variant) is not None:
             wire = Wire(self.path, self.query, self.headers, self.body)
-            self.path, self.query, self.headers, self.body = variant.request(target.upstream, wire, name, call.stream)
+            try:
+                wire = variant.request(target.upstream, wire, name, call.stream)
+            except Unsupported as error:
+                raise Inexpressible(error.field, error.dialect) from None
+            self.path, self.query, self.headers, self.body = wire
 
     def _json(self, call: Call, target: Target, name: str, rewrites: list[Rewrite]) -> None:
         if name != call.entry.model:

@@ -7,10 +7,13 @@ reply is read and parsed first: until then another target can still answer. Larg
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
 from providers.errors import ReplyBroken, TimedOut, UpstreamError
+from providers.events import Failed
 from providers.light import Header
 from providers.sse import Event, EventTooLong, Parser
 from providers.upstream import Reply
@@ -20,7 +23,7 @@ from routing.call import Call
 from routing.client import Client
 from routing.edit import Edit
 from routing.encodings import Decoder, EncodingError, decoder
-from routing.errors import of_upstream, write_event
+from routing.errors import GatewayError, of_upstream, write_error, write_event
 from routing.headers import returned
 from routing.tap import Tap, is_error
 
@@ -79,7 +82,22 @@ class Held:
             self.body += chunk
         for secret in secrets:
             self.body = self.body.replace(secret.encode(), b"***")
+        variant = self.call.target.upstream.variant if self.call.target is not None else None
+        if variant is not None and variant.read_error is not None:
+            self.body = self._reworded(variant.read_error)
         self.complete = True
+
+    def _reworded(self, read: Callable[[int, Any], Failed | None]) -> bytes:
+        """An error of a vendor that serves the client's dialect, but has its own words for errors."""
+        call, status = self.call, self.reply.status
+        try:
+            failed = read(status, orjson.loads(self.body))
+        except ValueError:
+            failed = read(status, None)
+        if failed is None:
+            return self.body
+        error = GatewayError(failed.kind, failed.message, status=status, code=failed.code or None)
+        return write_error(call.endpoint.dialect, error, call.entry.request_id)
 
     async def _next(self) -> bytes:
         chunk = await self.reply.next()
@@ -106,7 +124,7 @@ class Held:
                 raise ReplyBroken("the provider's stream has no first event")
         else:
             self.complete = True
-            self._pending += self._parser.flush()
+            self._pending += self._events(b"")
         first = next((event for event in self._pending if event.data and event.type != "ping"), None)
         if first is None:
             raise ReplyBroken("the provider's stream ended before it began")
@@ -115,8 +133,9 @@ class Held:
         self.tap.feed(self._pending)
 
     def _events(self, chunk: bytes) -> list[Event]:
+        """The events that ``chunk`` ends; b"" is the end of the reply."""
         try:
-            return self._parser.feed(chunk)
+            return self._parser.feed(chunk) if chunk else self._parser.flush()
         except EventTooLong:
             raise ReplyBroken("the provider's stream has an event without end") from None
         except ValueError:
@@ -167,7 +186,7 @@ class Held:
             while not self.complete:
                 client.limit(idle, SILENT)
                 chunk = await self._next()
-                events = self._events(chunk) if chunk else self._parser.flush()
+                events = self._events(chunk)
                 self.complete = not chunk
                 tap.feed(events)
                 if tap.objects:

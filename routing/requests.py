@@ -55,4 +55,4 @@ def hold(gateway: Gateway, call: Call, reply: Reply, request: Request) -> Held:
         return Counted(call, reply, request)
     if isinstance(request, Compaction):
         return Compacted(call, reply, request, gateway.seal)
-    return Translated(call, reply, request, gateway.kept)
+    return Translated(call, reply, request, call.kept or gateway.kept)

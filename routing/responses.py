@@ -29,6 +29,8 @@ Item = dict[str, Any]
 KEPT = "kept"
 #: No body names what is kept without one of these words, unless it hides it behind an escape.
 STATE = re.compile(rb'previous_response_id|item_reference|"compaction"|\\u00')
+#: As long as a connection may last that remembers responses.
+SESSION_SECONDS = 3600
 PREFIXES = {"message": "msg_", "function_call": "fc_", "function_call_output": "fco_", "reasoning": "rs_"}
 
 
@@ -56,11 +58,12 @@ async def resume(call: Call, store: ResponseStore, seal: Seal) -> None:
     turn.items = items
     history: list[Item] = []
     previous = doc.get("previous_response_id")
-    if isinstance(previous, str) and previous:
-        history = await _history(call, store, previous)
-    if history:
-        turn.previous_id, turn.resumed = str(previous), True
+    if isinstance(previous, str) and (chain := await _chain(call, store, previous)):
+        history = _items_of(chain)
+        turn.previous_id, turn.resumed = previous, True
         doc = {name: value for name, value in doc.items() if name != "previous_response_id"}
+        if chain[0].previous_id:
+            doc["previous_response_id"] = chain[0].previous_id
     if turn.resumed:
         call.doc = {**doc, "input": history + items}
         call.body = orjson.dumps({**doc, "input": [_native(item) for item in history + items if not _is_foreign(item)]})
@@ -87,9 +90,11 @@ def _with_id(item: Item) -> Item:
     return found if kind == "item_reference" else {**found, "status": item.get("status") or "completed"}
 
 
-async def _history(call: Call, store: ResponseStore, previous: str) -> list[Item]:
+async def _chain(call: Call, store: ResponseStore, previous: str) -> list[StoredResponse]:
+    """The conversation up to ``previous``, empty where it is not kept here. The first has a ``previous_id`` of its own
+    only where that is an upstream's."""
     try:
-        chain = await store.chain(call.key.tenant_id, previous)
+        return await store.chain(call.key.tenant_id, previous) if previous else []
     except Missing as error:
         raise _not_found(error.id) from None
     except TooLarge:
@@ -98,6 +103,9 @@ async def _history(call: Call, store: ResponseStore, previous: str) -> list[Item
         ) from None
     except ResponseStoreError:
         raise GatewayError("overloaded", "Stored responses cannot be looked up now.", retry_after=5) from None
+
+
+def _items_of(chain: list[StoredResponse]) -> list[Item]:
     return [item for kept in chain for item in (*orjson.loads(kept.input), *orjson.loads(kept.response)["output"])]
 
 
@@ -180,13 +188,30 @@ async def keep(call: Call, response: dict[str, Any], store: ResponseStore) -> bo
     return True
 
 
+def remembered(call: Call, output: list[Item], response_id: str) -> StoredResponse:
+    """The reply to ``call`` with all of its conversation that is known here, for who keeps it in memory; what an
+    upstream keeps of it goes by ``previous_id``."""
+    doc, turn, now = call.doc, call.turn, time.time()
+    items = doc["input"] if turn is not None and turn.resumed else turn.items if turn else _items(doc.get("input"))
+    return StoredResponse(
+        response_id,
+        call.tenant.id,
+        doc.get("previous_response_id") or "",
+        call.model,
+        call.entry.route,
+        now,
+        now + SESSION_SECONDS,
+        orjson.dumps({"id": response_id, "output": output}),
+        orjson.dumps(items),
+    )
+
+
 # ---------------------------------------------------------------- reading again
 
 
 async def input_items(call: Call, store: ResponseStore, kept: StoredResponse) -> dict[str, Any]:
     """The list of all input items of ``kept``, its conversation's before it included; newest first, as the API has it."""
-    items = await _history(call, store, kept.previous_id) if kept.previous_id else []
-    items += orjson.loads(kept.input)
+    items = _items_of(await _chain(call, store, kept.previous_id)) + orjson.loads(kept.input)
     asked = call.asked()
     if asked.get("order", "desc") == "desc":
         items.reverse()

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.urls import re_path
 
-from routing import views
+from routing import consumers, views
 from routing.endpoint import Endpoint
 from routing.views import Resource, generate, generate_by_path, models, stored, unknown_action
 
@@ -20,10 +20,11 @@ def openai(name: str, api: str, path: str, body: str = "json") -> Endpoint:
 
 
 CHAT = openai("chat", "chat", "v1/chat/completions")
+RESPONSES = openai("responses", "responses", "v1/responses")
 
 OPENAI: dict[str, Resource] = {
     r"chat/completions": Resource(POST=(generate, CHAT)),
-    r"responses": Resource(POST=(generate, openai("responses", "responses", "v1/responses"))),
+    r"responses": Resource(POST=(generate, RESPONSES)),
     r"responses/compact": Resource(POST=(generate, openai("responses.compact", "responses", "v1/responses/compact"))),
     r"responses/input_tokens": Resource(
         POST=(generate, openai("responses.input_tokens", "responses", "v1/responses/input_tokens"))
@@ -142,6 +143,7 @@ DATA_PLANE = re.compile(
     r"/(v1|v1beta|openai|anthropic|gemini)(/|$)|/(health|ready|metrics)/?$|/(chat/completions|responses|messages|embeddings|completions|models)$"
 )
 urlpatterns = [*_rows(), row(r"^", views.unknown(suggest))]
+websocket_urlpatterns = [row(r"^(?:openai/)?v1/responses$", consumers.ResponsesConsumer.as_asgi(endpoint=RESPONSES))]
 #: The rows of the busiest paths, for those who have no time for patterns.
 HOT: dict[str, Resource] = {
     f"/v1/{path}": TABLE["v1/"][path] for path in ("chat/completions", "messages", "responses", "embeddings")

@@ -1,18 +1,15 @@
-"""What tests of stored responses share: turns of two tenants, and the stores."""
+"""What tests of stored responses share: turns of a conversation, and what is written down of them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import pytest
-
 from tenants import models
-from tenants.responses import MemoryResponses, ResponseStore, StoredResponse
-from tenants.stored_responses import DatabaseResponses
+from tenants.responses import StoredResponse
 
 T = TypeVar("T")
 PATIENCE = 60.0
@@ -47,22 +44,3 @@ def held(tenant: int) -> int:
     total = sum(row.size for row in models.StoredResponse.objects.filter(tenant=tenant))
     assert total == sum(row.bytes for row in models.StoredBytes.objects.filter(tenant=tenant))
     return total
-
-
-@pytest.fixture
-def tenants() -> tuple[int, int]:
-    mine, theirs = (models.Tenant.objects.create(name=name).pk for name in ("acme", "rival"))
-    return mine, theirs
-
-
-@pytest.fixture
-def database() -> Iterator[DatabaseResponses]:
-    store = DatabaseResponses(timeout=PATIENCE)
-    yield store
-    store.close()
-
-
-@pytest.fixture(params=["memory", "database"])
-def store(request: pytest.FixtureRequest) -> ResponseStore:
-    made: ResponseStore = MemoryResponses() if request.param == "memory" else request.getfixturevalue("database")
-    return made

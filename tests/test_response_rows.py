@@ -19,7 +19,7 @@ from tenants.responses import ResponseStoreError, TooLarge
 from tenants.stored_responses import DatabaseResponses
 from tests.stored_turns import CAP, PAST, PATIENCE, SAID, a_response, held, noise, run
 
-pytest_plugins = ("tests.stored_turns",)
+pytest_plugins = ("tests.response_stores",)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -13,7 +13,7 @@ from tenants import responses
 from tenants.responses import MemoryResponses, Missing, ResponseStore, TooLarge
 from tests.stored_turns import CAP, FUTURE, PAST, a_response, held, noise, run
 
-pytest_plugins = ("tests.stored_turns",)
+pytest_plugins = ("tests.response_stores",)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

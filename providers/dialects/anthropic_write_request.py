@@ -285,9 +285,13 @@ class _Messages:
             self.loss.drop("messages.thinking")
             return None
         if part.redacted:
-            return {"type": "redacted_thinking", "data": part.signature} | part.extra
+            return {"type": "redacted_thinking", "data": part.signature} | self.loss.own(
+                "messages.thinking", part.extra
+            )
         text = "\n\n".join(part.texts or part.summaries)
-        return {"type": "thinking", "thinking": text, "signature": part.signature} | part.extra
+        return {"type": "thinking", "thinking": text, "signature": part.signature} | self.loss.own(
+            "messages.thinking", part.extra
+        )
 
     def _tool_use(self, call: ToolCall) -> Json:
         if call.signature:

@@ -208,7 +208,11 @@ class _Contents:
         text = "\n\n".join([*part.texts, *part.summaries])
         if not text and self.loss.foreign and not part.signature:
             return []
-        return [{"text": text, "thought": True} | present(thoughtSignature=part.signature) | part.extra]
+        return [
+            {"text": text, "thought": True}
+            | present(thoughtSignature=part.signature)
+            | self.loss.own("contents.parts", part.extra)
+        ]
 
     def _function_call(self, call: ToolCall) -> list[Json]:
         arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments

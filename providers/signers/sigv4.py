@@ -72,6 +72,15 @@ def region_of(host: str, region: str = "") -> str:
     return found
 
 
+def region_in(secret: str) -> str:
+    """The ``aws_region`` of a secret that is a JSON object, for a host that names none; "" where there is none."""
+    with contextlib.suppress(ValueError):
+        doc = orjson.loads(secret)
+        if isinstance(doc, dict) and isinstance(doc.get("aws_region"), str):
+            return str(doc["aws_region"])
+    return ""
+
+
 class Sigv4Signer:
     """``secret`` as ``parse_secret`` reads it; raises ValueError."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from providers import sse
+from providers.events import Failed
 from providers.light import Header
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ class Wire(NamedTuple):
 class Variant:
     """``request`` gets the upstream, the request as the plain API has it, the upstream's model name (as said, not
     quoted) and whether a stream is asked for. ``frames`` splits a streamed reply where that is not SSE; its content type
-    starts with ``stream_type``. ``counts``: it counts tokens as the plain API does."""
+    starts with ``stream_type``. ``counts``: it counts tokens as the plain API does. ``read_error`` reads what
+    the vendor says in words of its own; None for an error that is the dialect's already."""
 
     request: Callable[[Upstream, Wire, str, bool], Wire]
     frames: Callable[[], Frames] | None = None
     stream_type: str = "text/event-stream"
     counts: bool = True
+    read_error: Callable[[int, Any], Failed | None] | None = None

@@ -12,7 +12,7 @@ import orjson
 from providers import eventstream, jsonbytes, sse
 from providers.chat import Unsupported
 from providers.dialects.anthropic_write_reply import write_error
-from providers.dialects.bedrock_read_reply import read_exception
+from providers.dialects.bedrock_read_reply import read_error, read_exception
 from providers.light import Header
 from providers.variants import Variant, Wire
 
@@ -110,4 +110,4 @@ def _error(frame: sse.Event) -> sse.Event:
     return sse.Event("error", text, sse.write(text, "error"))
 
 
-VARIANT = Variant(request, Frames, eventstream.CONTENT_TYPE)
+VARIANT = Variant(request, Frames, eventstream.CONTENT_TYPE, counts=False, read_error=read_error)

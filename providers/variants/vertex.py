@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
 
 from providers import jsonbytes
+from providers.dialects import gemini_read_reply
+from providers.events import Failed
 from providers.light import Header
 from providers.variants import Variant, Wire
 
@@ -59,4 +61,11 @@ def _version(headers: list[Header]) -> bytes:
 
 
 GEMINI = Variant(_gemini)
-ANTHROPIC = Variant(_claude)
+
+
+def _read_error(status: int, doc: Any) -> Failed | None:
+    """Google's own errors; Claude's come in Anthropic's form, which passes."""
+    return None if isinstance(doc, dict) and doc.get("type") == "error" else gemini_read_reply.read_error(status, doc)
+
+
+ANTHROPIC = Variant(_claude, read_error=_read_error)

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from routing.table import Target
 from tests.inprocess import plane, route, table, upstream
 from tests.matrix import cases, fixtures
 from tests.matrix.answers import Heard, ask
@@ -18,9 +19,9 @@ from tests.matrix.cases import FIRST, MIDST
 from tests.matrix.meaning import Asked, Told
 from tests.matrix.recorded import Reply
 from tests.matrix.replies import answers, read, recorded, refused
-from tests.matrix.seen import READ, schema
+from tests.matrix.seen import READ
+from tests.matrix.seen_openai import schema
 from tests.matrix.valid import PATHS, VALID
-from routing.table import Target
 
 #: Upstream dialect -> kind of provider, and a model of it.
 PROVIDERS = {

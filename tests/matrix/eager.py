@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Union, get_args, get_origin
+from io import IOBase
+from typing import IO, Annotated, Any, NotRequired, Required, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, TypeAdapter
-from typing_extensions import NotRequired, Required, TypedDict, get_type_hints, is_typeddict
+from typing_extensions import TypedDict, get_type_hints, is_typeddict
+
+#: Both are made of types that are only known when this runs.
+instance_of: Any = InstanceOf
+typed_dict: Any = TypedDict
 
 
 class Strict:
@@ -25,8 +30,10 @@ class Strict:
                 self.made[kind] = self._dict(kind)
             return self.made[kind]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return InstanceOf[kind]  # parts of a reply, which may be given as they are
+            return instance_of[kind]  # parts of a reply, which may be given as they are
         origin, inner = get_origin(kind), get_args(kind)
+        if origin is IO:
+            return instance_of[IOBase]
         if origin in (Required, NotRequired, Annotated):
             return self.strict(inner[0])
         if origin in (Union, types.UnionType):
@@ -39,7 +46,7 @@ class Strict:
             name: Required[self.strict(hint)] if name in kind.__required_keys__ else NotRequired[self.strict(hint)]
             for name, hint in hints.items()
         }
-        made: Any = TypedDict(kind.__name__, fields)  # type: ignore[misc]
+        made = typed_dict(kind.__name__, fields)
         made.__pydantic_config__ = ConfigDict(extra="forbid")
         return made
 

@@ -70,7 +70,7 @@ def responses(told: Told) -> Json:
     assert told.tokens is not None
     status, _, reason = told.native.partition(": ")
     given, made = told.tokens[:2]
-    usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
+    usage: Json = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
     usage |= {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
     return {
         "id": "resp_1", "object": "response", "created_at": 1, "status": status, "error": None, "model": "gpt-x",
@@ -111,7 +111,7 @@ def _part(part: Json) -> Iterator[Json]:
     holder = "reasoning_summary_part" if kind == "summary_text" else "content_part"
     member = "refusal" if kind == "refusal" else "text"
     place = {"summary_index" if kind == "summary_text" else "content_index": 0}
-    more = {"logprobs": []} if kind == "output_text" else {}
+    more: Json = {"logprobs": []} if kind == "output_text" else {}
     yield {"type": f"response.{holder}.added", "part": part | {member: ""}} | place
     for piece in pieces(part[member]):
         yield {"type": f"response.{name}.delta", "delta": piece} | more | place

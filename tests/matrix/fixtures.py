@@ -36,7 +36,13 @@ STREAM = {
 #: How each API tells an error after the first byte of a stream.
 ERRORS: dict[str, Json] = {
     "chat": {"error": {"message": "It broke.", "type": "server_error", "param": None, "code": None}},
-    "responses": {"type": "error", "code": "server_error", "message": "It broke.", "param": None, "sequence_number": 99},
+    "responses": {
+        "type": "error",
+        "code": "server_error",
+        "message": "It broke.",
+        "param": None,
+        "sequence_number": 99,
+    },
     "messages": {"type": "error", "error": {"type": "overloaded_error", "message": "It broke."}},
     "generate": {"error": {"code": 503, "message": "It broke.", "status": "UNAVAILABLE"}},
     "ollama": {"error": "It broke."},
@@ -67,7 +73,10 @@ NATIVE: dict[str, dict[str, str]] = {
     | {"stop_sequence": "stop_sequence", "content_filter": "content_filtered"},
     "cohere": {"stop": "COMPLETE", "tool_calls": "TOOL_CALL", "length": "MAX_TOKENS", "stop_sequence": "STOP_SEQUENCE"},
 }
-CALLS = (("get_weather", {"city": "Paris", "days": 1}), ("get_time", {"city": "Rome", "days": 2}))
+CALLS: tuple[tuple[str, Json], ...] = (
+    ("get_weather", {"city": "Paris", "days": 1}),
+    ("get_time", {"city": "Rome", "days": 2}),
+)
 
 
 def told(upstream: str, case: str) -> Told:

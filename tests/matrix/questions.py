@@ -54,11 +54,14 @@ def _chat_messages(asked: Asked) -> Iterator[Json]:
     if asked.system:
         yield {"role": "system", "content": asked.system}
     for role, group in turns(asked.items):
-        calls = [(id, item) for id, item in group if item[1] == "call"]
+        calls = [(call_id, item) for call_id, item in group if item[1] == "call"]
         if role == "tool":
-            yield from ({"role": "tool", "tool_call_id": id, "content": item[4]} for id, item in group)
+            yield from ({"role": "tool", "tool_call_id": call_id, "content": item[4]} for call_id, item in group)
         elif calls:
-            made = [{"id": id, "type": "function", "function": {"name": i[2], "arguments": i[3]}} for id, i in calls]
+            made = [
+                {"id": call_id, "type": "function", "function": {"name": i[2], "arguments": i[3]}}
+                for call_id, i in calls
+            ]
             yield {"role": "assistant", "content": None, "tool_calls": made}
         else:
             yield {"role": role, "content": [_chat_part(item) for _, item in group]}
@@ -92,11 +95,11 @@ def _items(asked: Asked) -> Iterator[Json]:
         if role == "user":
             yield {"role": "user", "content": [_input_part(item) for _, item in group]}
             continue
-        for id, item in group:
+        for call_id, item in group:
             if item[1] == "call":
-                yield {"type": "function_call", "call_id": id, "name": item[2], "arguments": item[3]}
+                yield {"type": "function_call", "call_id": call_id, "name": item[2], "arguments": item[3]}
             elif item[1] == "result":
-                yield {"type": "function_call_output", "call_id": id, "output": item[4]}
+                yield {"type": "function_call_output", "call_id": call_id, "output": item[4]}
             else:
                 yield {"role": "assistant", "content": item[2]}
 
@@ -113,7 +116,10 @@ def _input_part(item: Item) -> Json:
 def messages(asked: Asked) -> Json:
     """``stream`` is a method of its own."""
     turned = [
-        {"role": "assistant" if role == "assistant" else "user", "content": [_block(id, item) for id, item in group]}
+        {
+            "role": "assistant" if role == "assistant" else "user",
+            "content": [_block(call_id, item) for call_id, item in group],
+        }
         for role, group in turns(asked.items)
     ]
     given: Json = {"model": MODEL, "max_tokens": asked.max_tokens, "messages": turned}
@@ -132,11 +138,11 @@ def messages(asked: Asked) -> Json:
     return given
 
 
-def _block(id: str, item: Item) -> Json:
+def _block(call_id: str, item: Item) -> Json:
     if item[1] == "call":
-        return {"type": "tool_use", "id": id, "name": item[2], "input": json.loads(item[3])}
+        return {"type": "tool_use", "id": call_id, "name": item[2], "input": json.loads(item[3])}
     if item[1] == "result":
-        return {"type": "tool_result", "tool_use_id": id, "content": item[4]}
+        return {"type": "tool_result", "tool_use_id": call_id, "content": item[4]}
     if item[1] == "text":
         return {"type": "text", "text": item[2]}
     kind, media = {"image": ("image", "image/png"), "pdf": ("document", "application/pdf")}[item[1]]
