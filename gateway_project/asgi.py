@@ -33,6 +33,7 @@ from routing.table import Table
 from tenants.drain import Drain
 from tenants.stored import DatabaseStore
 from tenants.stored_responses import DatabaseResponses
+from tenants.upkeep import keep_tidy
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +76,11 @@ class Plane:
         self.drain.start()
         self.log.start()
         self.upkeep = asyncio.create_task(keep_fresh(self.gateway.connections))
+        self.tidying = asyncio.create_task(keep_tidy())
 
     async def close(self) -> None:
         self.upkeep.cancel()
+        self.tidying.cancel()
         await self.gateway.connections.close()
         await self.gateway.fetcher.close()
         await asyncio.to_thread(self._stop)

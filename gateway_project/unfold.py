@@ -51,6 +51,7 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _page("Tenants", "groups", "tenants_tenant_changelist", "tenants.view_tenant"),
+            _page("Stored responses", "forum", "tenants_storedresponse_changelist", "tenants.view_storedresponse"),
             _page("Keys", "key", "tenants_apikey_changelist", "tenants.view_apikey"),
         ],
     },

@@ -16,7 +16,8 @@ class DrainingWebSocket(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         """The application is told, and closes; uvicorn would, in the middle of a turn."""
         if self.handshake_complete and not self.close_sent:
-            self.queue.put_nowait({"type": "websocket.drain"})  # type: ignore[typeddict-item]  # ours alone
+            drain: Any = {"type": "websocket.drain"}
+            self.queue.put_nowait(drain)
         else:
             super().shutdown()
 

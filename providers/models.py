@@ -159,6 +159,11 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
         preset = PRESETS.get(self.kind)
         if preset is not None and not preset.base_url and not self.base_url:
             raise ValidationError({"base_url": f"{preset.title} has no address of its own: say where it is."})
+        if self.api_version and self.kind != "azure-openai":
+            raise ValidationError({"api_version": "Only Azure OpenAI has dated API versions."})
+        if self.api_version and urlsplit(self.base_url).path.strip("/"):
+            message = "With an API version, give the resource's address alone: https://NAME.openai.azure.com."
+            raise ValidationError({"base_url": message})
         if self.pk and Provider.objects.filter(pk=self.pk).exclude(name=self.name).exists():
             raise ValidationError({"name": "The name cannot be changed: routes, usage rows and metrics refer to it."})
 

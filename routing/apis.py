@@ -39,6 +39,8 @@ def api_of(call: Call, target: Target) -> str:
         return next((other for other in PREFERENCE if other in apis), "")
     if api in apis:
         return api
+    if name == "completions":
+        return "ollama" if "ollama" in apis else ""
     if name in EMBED:
         return next((other.API for other in EMBEDDING_UPSTREAMS.values() if other.API in apis), "")
     if name in COUNT:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
 
-from providers.errors import ReplyBroken
+from providers.errors import ReplyBroken, UpstreamError
 from providers.events import Failed
 from providers.light import Header
 from providers.upstream import Reply
+from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client
 from routing.edit import Edit
+from routing.errors import of_upstream
 from routing.headers import returned, safe
 from routing.relay import SILENT, Held
 
@@ -97,3 +101,35 @@ class Foreign(Held):
     async def send(self, client: Client) -> None:
         """Send it whole."""
         await client.reply(self.reply.status if self.refused else 200, self.headers(), self.body)
+
+    async def carry(
+        self,
+        client: Client,
+        content_type: bytes,
+        pump: Callable[[Client], Awaitable[None]],
+        write_failed: Callable[[Failed], bytes],
+    ) -> None:
+        """Start a stream and let ``pump`` send its pieces; its trouble is written as an event. The end is the caller's."""
+        more = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
+        await client.start(200, [*self.headers(content_type), *more])
+        try:
+            await pump(client)
+        except UpstreamError as error:
+            await client.send(write_failed(self._failed(error)))
+        except asyncio.CancelledError:
+            cause = client.cause()
+            if not isinstance(cause, UpstreamError):
+                raise cause or ClientGone from None
+            await client.send(write_failed(self._failed(cause)))
+
+    def _failed(self, error: UpstreamError) -> Failed:
+        self.call.fail(error)
+        self.told.failed = True
+        said = of_upstream(error)
+        return Failed(said.kind, said.message, said.status, said.code or "", request_id=self.call.entry.request_id)
+
+    def blame(self, failed: Failed) -> None:
+        """The upstream itself has told, or a reader has found, that the reply is broken."""
+        entry = self.call.entry
+        entry.error_kind = "truncated" if failed.code == "stream_incomplete" else failed.kind
+        entry.status = failed.status

@@ -140,7 +140,7 @@ class Loader:
         table = Table(
             revision=number,
             keys=self.keys,
-            tenants={row.id: Tenant(row.id, row.name, row.enabled) for row in self.rows["tenants.tenant"].values()},
+            tenants={row.id: _tenant(row) for row in self.rows["tenants.tenant"].values()},
             anonymous=self._anonymous(),
             upstreams=upstreams,
             aliases={(row.tenant_id or 0, row.name): row.model for row in self.rows["routing.alias"].values()},
@@ -212,6 +212,10 @@ class Loader:
 
 def _number() -> int:
     return models.RevisionCounter.objects.values_list("number", flat=True).filter(pk=1).first() or 0
+
+
+def _tenant(row: Any) -> Tenant:
+    return Tenant(row.id, row.name, row.enabled, row.store_responses, row.response_days * 86_400, row.response_bytes)
 
 
 def _value(row: models.Rewrite) -> bytes:

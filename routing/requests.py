@@ -11,6 +11,7 @@ from providers.upstream import Reply
 from routing.apis import COMPACT, COUNT, EMBED, UPSTREAM_DIALECTS, api_of
 from routing.call import Call
 from routing.compaction import Compacted, Compaction
+from routing.completion import Completed, Completion
 from routing.counting import Count, Counted
 from routing.embedding import Embedding, Embeddings
 from routing.outgoing import Outgoing
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Endpoints whose translation is of its own kind.
 KINDS: dict[str, type[Translation]] = dict.fromkeys(COUNT, Count) | {COMPACT: Compaction}
-Request = Outgoing | Translation | Embedding
+Request = Outgoing | Translation | Embedding | Completion
 
 
 async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
@@ -32,6 +33,8 @@ async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> R
     api = api_of(call, target)
     if api == call.endpoint.api:
         return Outgoing(call, target, table)
+    if call.endpoint.name == "completions":
+        return Completion(call, target)
     if call.endpoint.name in EMBED:
         return Embedding(call, target, api)
     chat = chat_of(call)
@@ -49,6 +52,8 @@ def hold(gateway: Gateway, call: Call, reply: Reply, request: Request) -> Held:
     """What takes in the reply to ``request``."""
     if isinstance(request, Outgoing):
         return Held(call, reply, request.edit)
+    if isinstance(request, Completion):
+        return Completed(call, reply, request)
     if isinstance(request, Embedding):
         return Embeddings(call, reply, request, gateway.connections)
     if isinstance(request, Count):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ import orjson
 
 from providers.chat import Chat
 from providers.dialects.reader import not_understood
-from providers.errors import ReplyBroken, UpstreamError
+from providers.errors import ReplyBroken
 from providers.events import (
     AudioDelta,
     Event,
@@ -29,10 +28,9 @@ from providers.sse import EventTooLong, Parser, write
 from providers.upstream import Reply
 from routing import responses
 from routing.array import ArrayWriter
-from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client
-from routing.errors import UpstreamSaid, of_upstream
+from routing.errors import UpstreamSaid
 from routing.foreign import JSON, Foreign
 from routing.relay import MAX_HELD, SILENT
 from routing.translation import Translation, chat_of
@@ -180,17 +178,11 @@ class Translated(Foreign):
         array = call.endpoint.api == "generate" and b"alt=sse" not in call.query and not call.streamed_by_body
         if array:
             writer = ArrayWriter(writer)
-        headers = self.headers(JSON if array else b"text/event-stream")
-        await client.start(200, [*headers, (b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")])
-        try:
+
+        async def pump(client: Client) -> None:
             await self._pump(client, writer)
-        except UpstreamError as error:
-            await self._fail(client, writer, error)
-        except asyncio.CancelledError:
-            cause = client.cause()
-            if not isinstance(cause, UpstreamError):
-                raise cause or ClientGone from None
-            await self._fail(client, writer, cause)
+
+        await self.carry(client, JSON if array else b"text/event-stream", pump, writer.feed)
         await client.send(await self._last(writer), more=False)
 
     async def _last(self, writer: Any) -> bytes:
@@ -208,7 +200,7 @@ class Translated(Foreign):
             if data := b"".join([writer.feed(event) for event in events]):
                 await client.send(data)
             if self.told.failed:
-                self._blame(next(event for event in events if isinstance(event, Failed)))
+                self.blame(next(event for event in events if isinstance(event, Failed)))
                 return
             if self.complete:
                 self.told.complete = True
@@ -217,15 +209,3 @@ class Translated(Foreign):
             chunk = await self._next()
             self.complete = not chunk
             events = self._read(chunk)
-
-    def _blame(self, failed: Failed) -> None:
-        entry = self.call.entry
-        entry.error_kind = "truncated" if failed.code == "stream_incomplete" else failed.kind
-        entry.status = failed.status
-
-    async def _fail(self, client: Client, writer: Any, error: UpstreamError) -> None:
-        self.call.fail(error)
-        said = of_upstream(error)
-        self.told.failed = True
-        failed = Failed(said.kind, said.message, said.status, said.code or "", request_id=self.call.entry.request_id)
-        await client.send(writer.feed(failed))

@@ -370,3 +370,34 @@ async def test_the_refusal_of_one_part_is_the_failure_of_all() -> None:
     async with plane(table(route("e", titan)), answer) as p:
         reply = await p.client.post("/v1/embeddings", json={"model": "e", "input": [f"t{n}" for n in range(12)]})
     assert reply.status_code == 502 and p.rows[0].error_kind == "network"
+
+
+async def test_a_legacy_completion_by_ollamas_own_api() -> None:
+    lines = [
+        {"model": "l", "created_at": "2026-01-01T00:00:00Z", "response": "Hi", "done": False},
+        {"model": "l", "created_at": "2026-01-01T00:00:00Z", "response": " you", "done": False},
+        {"model": "l", "created_at": "2026-01-01T00:00:00Z", "response": "", "done": True, "done_reason": "stop"}
+        | {"prompt_eval_count": 4, "eval_count": 2},
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked = orjson.loads(request.content)
+        assert request.url.path == "/api/generate" and asked["prompt"] == "say"
+        if not asked["stream"]:
+            return httpx.Response(200, json=lines[-1] | {"response": "Hi you"})
+        cut = lines[:2] if asked.get("options", {}).get("seed") == 1 else lines
+        text = b"".join(orjson.dumps(line) + b"\n" for line in cut)
+        return httpx.Response(200, headers={"content-type": "application/x-ndjson"}, content=text)
+
+    body = {"model": "m", "prompt": "say"}
+    async with plane(table(route("m", upstream(apis=frozenset({"ollama"})))), answer) as p:
+        whole = await p.client.post("/v1/completions", json=body)
+        events = await p.client.post("/v1/completions", json={**body, "stream": True})
+        broken = await p.client.post("/v1/completions", json={**body, "stream": True, "seed": 1})
+        refused = await p.client.post("/v1/completions", json={**body, "n": 2})
+    assert whole.json()["choices"][0]["text"] == "Hi you" and whole.json()["usage"]["total_tokens"] == 6
+    assert "".join(choice["text"] for doc in data(events) for choice in doc["choices"]) == "Hi you"
+    assert events.text.endswith("data: [DONE]\n\n") and "[DONE]" not in broken.text
+    assert data(broken)[-1]["error"]["code"] == "stream_incomplete"
+    assert refused.status_code == 400 and refused.json()["error"]["param"] == "n"
+    assert [(row.output_tokens, row.error_kind) for row in p.rows[:3]] == [(2, ""), (2, ""), (2, "truncated")]

@@ -166,12 +166,12 @@ class CompletionWriter:
         if self.done or self.failed is not None:
             return b""
         try:
-            return self._fail(read_error(0, doc)) if doc.get("error") else self._line(doc)
+            return self.fail(read_error(0, doc)) if doc.get("error") else self._line(doc)
         except GARBAGE:
-            return self._fail(not_understood())
+            return self.fail(not_understood())
 
     def flush(self) -> bytes:
-        return b"" if self.done or self.failed is not None else self._fail(cut_short())
+        return b"" if self.done or self.failed is not None else self.fail(cut_short())
 
     def _line(self, doc: Json) -> bytes:
         chunk = self._reply.chunk(doc)
@@ -186,7 +186,8 @@ class CompletionWriter:
             found += _event(chunk | {"choices": [], "usage": _usage(self.usage or Usage())})
         return found + b"data: [DONE]\n\n"
 
-    def _fail(self, failed: Failed) -> bytes:
+    def fail(self, failed: Failed) -> bytes:
+        """The event that ends the stream in an error."""
         self.failed = failed
         return _event(openai_chat.write_error(failed)[1])
 

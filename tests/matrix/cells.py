@@ -59,6 +59,12 @@ class Cell:
         return "" if self.client == self.upstream else cases.REFUSED.get((self.upstream, self.case), "")
 
     @property
+    def wrong(self) -> str:
+        """What is known to be wrong with the gateway here."""
+        found = (why for c, us, cs, why in cases.KNOWN if c == self.client and self.upstream in us and self.case in cs)
+        return next(found, "")
+
+    @property
     def letter(self) -> str:
         if self.empty or self.refused:
             return "–"

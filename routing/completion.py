@@ -1,0 +1,118 @@
+"""Legacy completions at an upstream that has Ollama's own API only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from providers import ndjson
+from providers.chat import BadRequest, Unsupported
+from providers.dialects import ollama, ollama_generate, openai_chat
+from providers.errors import ReplyBroken
+from providers.events import Failed
+from providers.light import Header
+from providers.sse import EventTooLong
+from providers.upstream import Reply
+from providers.usage import read_usage
+from routing.call import Call
+from routing.client import Client
+from routing.errors import UpstreamSaid
+from routing.foreign import Foreign
+from routing.outgoing import OUR_ID
+from routing.refusals import Inexpressible
+from routing.relay import SILENT
+from routing.table import Target
+from routing.translation import FORWARDED, bad_request
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return None  # the writer says that it was not understood
+
+
+class Completion:
+    """One attempt's request."""
+
+    path, query = ollama_generate.PATH, b""
+    upstream, client = ollama, openai_chat
+
+    def __init__(self, call: Call, target: Target) -> None:
+        route = call.resolved.route if call.resolved else None
+        loss = route.loss if route is not None else ""
+        try:
+            doc, self.dropped = ollama_generate.write_completion(
+                {**call.doc, "model": target.model or call.model}, loss == "lenient"
+            )
+        except BadRequest as error:
+            raise bad_request(error) from None
+        except Unsupported as error:
+            raise Inexpressible(error.field, error.dialect) from None
+        if loss == "strict" and self.dropped:
+            raise Inexpressible(self.dropped[0], "ollama")
+        self.headers: list[Header] = [(name, value) for name, value in call.headers if name in FORWARDED]
+        self.headers += [(b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+        self.body = orjson.dumps(doc)
+
+
+class Completed(Foreign):
+    """The reply to a ``Completion``, whole or streamed."""
+
+    def __init__(self, call: Call, reply: Reply, completion: Completion) -> None:
+        super().__init__(call, reply, completion)
+        self.frames = ndjson.Parser()
+        self.writer = ollama_generate.CompletionWriter(call.doc)
+        self.first = b""
+
+    async def wait(self, client: Client, idle: float) -> None:
+        if self.call.stream:
+            while not self.first and not self.complete:
+                self.first = await self._piece()
+            if self.writer.failed is not None:
+                raise UpstreamSaid(self.writer.failed)
+            return
+        doc = await self.read_document(client, idle)
+        found = ollama_generate.write_text_completion(doc, self.call.doc)
+        if isinstance(found, Failed):
+            raise UpstreamSaid(found)
+        self.told.complete, self.told.usage = True, read_usage("ollama", doc)
+        self.body = orjson.dumps(found)
+
+    async def _piece(self) -> bytes:
+        """The bytes for the client of the next piece from the upstream."""
+        chunk = await self._next()
+        self.complete = not chunk
+        try:
+            lines = self.frames.feed(chunk) if chunk else self.frames.flush()
+        except EventTooLong:
+            raise ReplyBroken("the provider's stream has an event without end") from None
+        docs = [_json(line.data) for line in lines if line.data]
+        self.told.characters += sum(len(str(doc.get("response") or "")) for doc in docs if isinstance(doc, dict))
+        data = b"".join([self.writer.feed(doc) for doc in docs])
+        if self.complete:
+            data += self.writer.flush()
+        self.told.usage, self.told.failed = self.writer.usage, self.writer.failed is not None
+        return data
+
+    async def send(self, client: Client) -> None:
+        if not self.call.stream or self.refused:
+            await super().send(client)
+            return
+        await self.carry(client, b"text/event-stream", self._pump, self.writer.fail)
+        if not self.told.failed:
+            self.told.complete = True
+        await client.send(b"", more=False)
+
+    async def _pump(self, client: Client) -> None:
+        data = self.first
+        while True:
+            if data:
+                await client.send(data)
+            if self.writer.failed is not None:
+                self.blame(self.writer.failed)
+            if self.complete or self.told.failed:
+                return
+            client.limit(self.call.idle, SILENT)
+            data = await self._piece()
