@@ -27,8 +27,8 @@ from providers.schemas import DEEPEST, inlined
 TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s+")
 PAUSE = 0.01  # seconds between two words: enough to see that it streams
 MODELS = ("demo", "demo-embedding")
-DIMENSIONS, MOST_DIMENSIONS = 256, 4096
-MOST_IMAGES = 10
+APIS = ("chat", "completions", "embeddings", "images")
+DIMENSIONS, MOST_DIMENSIONS, MOST_IMAGES = 256, 4096, 10
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 #: Parts of a message that are no text, and how the model tells that it got them.
 MEDIA = {"image_url": ("see", "an", "image"), "input_audio": ("hear", "a", "recording"), "file": ("got", "a", "file")}
@@ -260,7 +260,7 @@ def _stream(head: Json, choices: Iterable[Json], usage: Json, doc: Json) -> http
 
 def _embeddings(doc: Json) -> httpx.Response:
     given = doc["input"]
-    texts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
+    texts = [given] if isinstance(given, str) or isinstance(given[0], int) else given
     size = doc.get("dimensions") or DIMENSIONS
     if not 1 <= size <= MOST_DIMENSIONS:
         return _error(f"dimensions must be from 1 to {MOST_DIMENSIONS}.")

@@ -28,12 +28,16 @@ Doc = dict[str, Any]
 CACHE_READS = ("prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens", "cached_tokens")
 
 
+#: What every JSON number holds exactly; a count above it is garbage.
+MOST = 2**53
+
+
 def _int(source: Any, *names: str) -> int:
-    """The first of ``names`` that ``source`` has as a number above zero, else 0. Upstreams write null, floats and text."""
+    """The first of ``names`` that ``source`` has as a count above zero, else 0. Upstreams write null, floats and text."""
     if type(source) is dict:
         for name in names:
             value = source.get(name)
-            if (value.__class__ is int or value.__class__ is float) and value > 0:
+            if (value.__class__ is int or value.__class__ is float) and 0 < value <= MOST:
                 return int(value)
     return 0
 
@@ -51,7 +55,7 @@ def of_openai(usage: Doc) -> Usage:
     reasoning = (_int(thought, "reasoning_tokens") if thought else 0) or _int(usage, "reasoning_tokens")
     total = _int(usage, "total_tokens")
     if not given:
-        given = total - made  # some embedders tell the total only
+        given = max(total - made, 0)  # some embedders tell the total only
     elif total > given + made and "prompt_tokens" in usage:
         made, reasoning = total - given, total - given - made
     elif reasoning > made:
@@ -120,12 +124,15 @@ def of_cohere(usage: Doc) -> Usage:
     """``usage`` of Cohere's chat, ``meta`` of its other replies.
 
     ``tokens`` counts all that the model read, Cohere's own template included; ``billed_units`` what Cohere charges for.
-    The latter counts here where it is told, since money is made of it. Cached tokens are counted among all of them.
+    The latter counts here where it is told, since money is made of it. Cached tokens are a part of the former alone:
+    there may be more of them than are billed at all, and nothing is cheaper for them.
     """
     billed = usage.get("billed_units")
-    told = billed if _int(billed, "input_tokens", "output_tokens") else usage.get("tokens")
-    given = _int(told, "input_tokens")
-    return Usage(given, _int(told, "output_tokens"), min(given, _int(usage, "cached_tokens")))
+    if _int(billed, "input_tokens", "output_tokens"):
+        return Usage(_int(billed, "input_tokens"), _int(billed, "output_tokens"))
+    tokens = usage.get("tokens")
+    given = _int(tokens, "input_tokens")
+    return Usage(given, _int(tokens, "output_tokens"), min(given, _int(usage, "cached_tokens")))
 
 
 def of_ollama(doc: Doc) -> Usage:
@@ -169,7 +176,7 @@ def _converse_reply(doc: Doc) -> Usage | None:
     if not isinstance(usage, dict):
         told = doc.get("metadata")  # the last event of a stream
         usage = told.get("usage") if isinstance(told, dict) else None
-    return of_converse(usage) if isinstance(usage, dict) else None
+    return of_converse(usage) if usage and isinstance(usage, dict) else None
 
 
 def _cohere_reply(doc: Doc) -> Usage | None:

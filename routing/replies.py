@@ -45,7 +45,8 @@ class TurnReply:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = _told(message["headers"])
-            if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/event-stream"):
+            # Not every upstream says that it streams; JSON they all call so.
+            if self.status < 400 and b"json" not in dict(message["headers"]).get(b"content-type", b""):
                 self.parser = Parser()
         elif self.parser is not None:
             events = self.parser.feed(message["body"])

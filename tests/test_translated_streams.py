@@ -17,6 +17,7 @@ import pytest
 from routing.apis import CLIENT_DIALECTS
 from tests.inprocess import KEY, Plane, plane, route, table, upstream
 from tests.recordings import folder
+from tests.response_schemas import OPENAI, OPENRESPONSES, event_schemas, faults
 
 pytestmark = pytest.mark.asyncio
 #: API of the upstream -> its file of recorded streams, and the type in which it streams.
@@ -91,6 +92,16 @@ def ends_well(client: str, text: str) -> bool:
     return marks.get(client, '"finishReason":"') in text
 
 
+def fits_the_document(reply: httpx.Response) -> None:
+    """Every event is one of OpenResponses, or of OpenAI's where that has no word for it; numbered from 0."""
+    schemas = event_schemas(OPENAI) | event_schemas(OPENRESPONSES)
+    docs = [json.loads(line[6:]) for line in reply.text.splitlines() if line.startswith("data: {")]
+    assert [doc["sequence_number"] for doc in docs] == list(range(len(docs)))
+    for doc in docs:
+        name = OPENRESPONSES if doc["type"] in event_schemas(OPENRESPONSES) else OPENAI
+        assert not faults(name, schemas[doc["type"]], doc), doc
+
+
 @pytest.mark.parametrize(("client", "api"), PAIRS)
 async def test_a_cut_stream_is_an_error_and_is_charged(client: str, api: str) -> None:
     answered: list[bytes] = []
@@ -106,6 +117,8 @@ async def test_a_cut_stream_is_an_error_and_is_charged(client: str, api: str) ->
             assert ends_well(client, whole.text) and not is_failed(client, whole), whole.text[-600:]
             full = p.rows[-1]
             assert not full.error_kind and full.status == 200
+            if client == "responses":
+                fits_the_document(whole)
             for at in cuts:
                 answered.append(stream[:at])
                 reply = await ask(p, client)
@@ -115,6 +128,8 @@ async def test_a_cut_stream_is_an_error_and_is_charged(client: str, api: str) ->
                     continue
                 failures += 1
                 assert is_failed(client, reply), reply.text[-600:]
+                if client == "responses" and reply.status_code == 200:
+                    fits_the_document(reply)
                 assert row.status >= 400 and (row.input_tokens or row.estimated or reply.status_code == 502)
                 if client == "messages":
                     assert "message_stop" not in reply.text

@@ -12,8 +12,11 @@ import httpx
 import pytest
 
 from routing import consumers, lanes
+from routing.body import Budget
+from routing.connection_responses import ConnectionResponses
 from routing.options import Options
 from tenants.keys import Key, Names, Tenant
+from tenants.responses import MemoryResponses, StoredResponse
 from tests.inprocess import KEY, OTHER_KEY, SECRET, plane, route, table, upstream
 from tests.websocket_site import (
     LIMIT,
@@ -95,7 +98,8 @@ async def test_a_turn_is_the_events_of_a_stream(path: str) -> None:
 @pytest.mark.parametrize("store", [False, True])
 async def test_a_native_turn_passes_as_it_came(store: bool) -> None:
     up = Natively()
-    async with plane(native(), up) as p, connected(p, openai_beta="responses_websockets=2026-02-06,other=v1") as socket:
+    told = {"openai_beta": "responses_websockets=2026-02-06,other=v1", "idempotency_key": "of the handshake"}
+    async with plane(native(), up) as p, connected(p, **told) as socket:
         await socket.create(store=store, stream=True, background=False, generate=True, temperature=1.0, unheard_of=[1])
         events = await socket.events()
     assert b'"temperature": 1.0' in p.requests[0].content  # as it was spelled, not as we would
@@ -105,7 +109,7 @@ async def test_a_native_turn_passes_as_it_came(store: bool) -> None:
     assert p.requests[0].headers["openai-beta"] == "other=v1" and p.requests[0].headers["authorization"].endswith(
         SECRET
     )
-    assert not {"upgrade", "sec-websocket-key", "x-request-id"} & set(p.requests[0].headers)
+    assert not {"upgrade", "idempotency-key", "x-request-id"} & set(p.requests[0].headers)
     assert [event["type"] for event in events][::3] == ["response.created", "response.completed"]
     assert events[-1]["response"] == response(1, store)
 
@@ -258,6 +262,17 @@ async def test_what_is_too_large_to_remember_is_not() -> None:
         assert last["type"] == "response.completed"
         assert _not_found(await socket.turn(store=False, previous_response_id=last["response"]["id"]))
     assert p.gateway.budget.held == 0
+
+
+async def test_a_memory_knows_tenants() -> None:
+    memory = ConnectionResponses(MemoryResponses(), Budget(100), 100)
+    item = StoredResponse("resp_1", 1, "", "gpt", "gpt", 0, 4e9, b'{"output":[]}', b"[]")
+    memory.remember("", item)
+    assert await memory.chain(1, "resp_1") == [item] and await memory.find(1, "resp_1") == item
+    assert await memory.chain(2, "resp_1") == [] and await memory.find(2, "resp_1") is None
+    memory.remember("a", replace(item, id="resp_2", input=b" " * 80))  # the older gives way
+    assert await memory.find(1, "resp_1") is None and memory.budget.held == 93
+    assert await memory.forget(1, "resp_2") and not await memory.forget(1, "resp_2") and memory.budget.held == 0
 
 
 @pytest.mark.parametrize("made", [chat_only, native])

@@ -70,6 +70,7 @@ class StreamReader(Reader):
         self.last = ""  # kind of the last block that was read
         self.signed = False
         self.calls: dict[int, int] = {}  # the upstream's block index -> our call index
+        self.bare: set[int] = set()  # blocks of calls without arguments so far
         self.opaque: dict[int, tuple[dict[str, Any], list[str]]] = {}
 
     def _read(self, event: SseEvent) -> list[Event]:
@@ -114,6 +115,8 @@ class StreamReader(Reader):
         found: list[Event] = [self.tool_started(number, block["id"], block["name"])]
         if block.get("input"):
             found.append(self.tool_delta(number, orjson.dumps(block["input"]).decode()))
+        else:
+            self.bare.add(index)
         return found
 
     def _signature(self, signature: str) -> list[Event]:
@@ -144,9 +147,14 @@ class StreamReader(Reader):
         if index in self.opaque:
             self.opaque[index][1].append(piece)
             return []
-        return [self.tool_delta(self.calls[index], piece)] if piece else []
+        if not piece:
+            return []
+        self.bare.discard(index)
+        return [self.tool_delta(self.calls[index], piece)]
 
     def block_stop(self, doc: dict[str, Any]) -> list[Event]:
+        if doc["index"] in self.bare:  # other APIs have arguments as JSON, which "" is not
+            return [self.tool_delta(self.calls[doc["index"]], "{}")]
         if self.last == "thinking" and not self.signed:
             self.signed = True
             return [Signed("", DIALECT)]  # so that two in a row stay two

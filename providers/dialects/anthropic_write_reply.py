@@ -62,7 +62,7 @@ def write_usage(usage: Usage, tier: str = "") -> Json:
 
 
 def _reason(event: Finished, refused: bool) -> str:
-    if event.native in REASONS:
+    if REASONS.get(event.native) == event.reason:
         return event.native
     return "refusal" if refused and event.reason == "stop" else WORDS.get(event.reason, "end_turn")
 

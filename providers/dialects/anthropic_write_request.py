@@ -86,11 +86,9 @@ def _sampling(chat: Chat, loss: Loss) -> Json:
     if temperature is not None and temperature > 1 and loss.foreign:
         temperature = 1.0  # OpenAI's and Gemini's scale ends at 2
         loss.drop("temperature")
-    loss.unless(
-        (name, getattr(given, name) or None)
-        for name in ("min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed")
+    loss.drop_asked(
+        chat, "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "top_logprobs"
     )
-    loss.unless([("top_logprobs", chat.top_logprobs or None)])
     loss.refuse_asked(chat, "logit_bias", "n", "logprobs", "previous_response_id", "modalities")
     return present(temperature=temperature, top_p=given.top_p, top_k=given.top_k)
 
@@ -140,17 +138,23 @@ def _reasoning(chat: Chat, doc: Json, loss: Loss) -> None:
 
 
 def _by_budget(given: Reasoning, doc: Json, loss: Loss) -> None:
+    if budget := thinking_budget(given, doc["max_tokens"], loss):
+        doc["thinking"] = {"type": "enabled", "budget_tokens": budget}
+        _unsampled(doc, loss)
+
+
+def thinking_budget(given: Reasoning, limit: int | None, loss: Loss) -> int:
+    """Tokens for a model that thinks by budget and inside ``limit``; 0: it is not to, or that is too small."""
     budget = budget_of(given)
     if not budget:
-        return
+        return 0
     budget = BUDGETS["medium"] if budget < 0 else max(budget, LEAST_BUDGET)
-    if budget >= doc["max_tokens"]:
-        budget = doc["max_tokens"] * 4 // 5
+    if limit is not None and budget >= limit:
+        budget = limit * 4 // 5
     if budget < LEAST_BUDGET:
         loss.drop("reasoning")
-        return
-    doc["thinking"] = {"type": "enabled", "budget_tokens": budget}
-    _unsampled(doc, loss)
+        return 0
+    return budget
 
 
 def _by_effort(given: Reasoning, doc: Json, loss: Loss) -> None:
@@ -177,7 +181,7 @@ def _rest(chat: Chat, loss: Loss) -> Json:
     if not loss.foreign:
         metadata |= chat.metadata
     else:
-        loss.unless([("metadata", chat.metadata), ("prompt_cache_key", chat.cache_key), ("verbosity", chat.verbosity)])
+        loss.drop_asked(chat, "metadata", "prompt_cache_key", "verbosity")
     return present(metadata=metadata, service_tier=request_tier(chat, loss)) | mark(chat.cache)
 
 
@@ -268,7 +272,7 @@ class _Messages:
     def _file(self, part: File) -> Json | None:
         source = part.source
         if source.kind == "data" and self.loss.foreign:
-            source = _plain(source) if source.media_type.startswith("text/") else _typed(source)
+            source = _typed(turns.plain(source))
             if source.kind == "data" and source.media_type != PDF:
                 self.loss.refuse("messages.content.file.media_type")
                 return None
@@ -328,17 +332,7 @@ BLOCKS: dict[type, Callable[[_Messages, Any], Json | None]] = {
 
 def _typed(source: Source) -> Source:
     """A PDF that the client did not call one."""
-    return Source("data", source.value, PDF) if source.value.startswith(PDF_HEAD) else source
-
-
-def _plain(source: Source) -> Source:
-    """Plain text travels as text here, not as base64."""
-    from base64 import b64decode
-
-    try:
-        return Source("text", b64decode(source.value).decode(), "text/plain")
-    except ValueError:
-        return source
+    return Source("data", source.value, PDF) if source.kind == "data" and source.value.startswith(PDF_HEAD) else source
 
 
 # ---------------------------------------------------------------- tools

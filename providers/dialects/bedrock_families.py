@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from providers.chat import Chat, Json, Reasoning
-from providers.dialects.anthropic_write_request import BY_BUDGET, LEAST_BUDGET
-from providers.dialects.efforts import BUDGETS, budget_of, effort_of
+from providers.dialects.anthropic_write_request import BY_BUDGET, thinking_budget
+from providers.dialects.efforts import budget_of, effort_of
 from providers.dialects.loss import Loss
 from providers.fields import present
 
@@ -82,12 +82,12 @@ def _thoughtless(asked: _Asked) -> Json:
 
 
 def _claude(asked: _Asked) -> Json:
-    budget, effort = budget_of(asked.reasoning), effort_of(asked.reasoning)
-    if asked.doc.get("toolConfig", {}).get("toolChoice") and budget != 0:
+    effort = effort_of(asked.reasoning)
+    if asked.doc.get("toolConfig", {}).get("toolChoice") and budget_of(asked.reasoning) != 0:
         asked.loss.drop("reasoning")  # forced tools and thinking exclude each other
         return {}
     if BY_BUDGET.search(asked.chat.model):
-        return _claude_by_budget(asked, budget)
+        return _claude_by_budget(asked)
     if effort == "none":
         return {"thinking": {"type": "disabled"}}
     asked.unset("temperature", "top_k")
@@ -95,15 +95,9 @@ def _claude(asked: _Asked) -> Json:
     return {"thinking": {"type": "adaptive"}} | present(output_config=present(effort=effort))
 
 
-def _claude_by_budget(asked: _Asked, budget: int | None) -> Json:
+def _claude_by_budget(asked: _Asked) -> Json:
+    budget = thinking_budget(asked.reasoning, asked.chat.max_tokens, asked.loss)
     if not budget:
-        return {}
-    budget = BUDGETS["medium"] if budget < 0 else max(budget, LEAST_BUDGET)
-    limit = asked.chat.max_tokens
-    if limit is not None and budget >= limit:
-        budget = limit * 4 // 5
-    if budget < LEAST_BUDGET:
-        asked.loss.drop("reasoning")
         return {}
     asked.unset("temperature", "top_k")
     return {"thinking": {"type": "enabled", "budget_tokens": budget}}

@@ -33,7 +33,7 @@ from providers.events import (
     ThinkingDelta,
     Used,
 )
-from providers.usage import Usage, of_anthropic
+from providers.usage import read_usage
 
 REASONS = {
     "end_turn": "stop",
@@ -92,18 +92,6 @@ def _failed(status: int, name: str, doc: dict[str, Any]) -> Failed:
     return failed(status, said, "context_length_exceeded" if too_long else "", name)
 
 
-def read_usage(usage: Any) -> Usage:
-    """``inputTokens`` leaves out what the cache read and wrote, as Anthropic's does."""
-    return of_anthropic(
-        {
-            "input_tokens": usage.get("inputTokens"),
-            "output_tokens": usage.get("outputTokens"),
-            "cache_read_input_tokens": usage.get("cacheReadInputTokens"),
-            "cache_creation_input_tokens": usage.get("cacheWriteInputTokens"),
-        }
-    )
-
-
 def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
     """The events of a whole reply; garbage is one Failed."""
     try:
@@ -131,6 +119,7 @@ class StreamReader(Reader):
         self.last = ""  # its kind
         self.redacted = b""
         self.calls: dict[int, int] = {}  # the upstream's block index -> our call index
+        self.bare: set[int] = set()  # blocks of calls without arguments so far
         self.held: dict[int, dict[str, Any]] = {}  # blocks that come out whole
         self.finished: Finished | None = None
 
@@ -158,6 +147,7 @@ class StreamReader(Reader):
         kind = next(iter(start), "")
         self.index, self.last = index, kind
         if kind == "toolUse" and start[kind].get("type") != "server_tool_use":
+            self.bare.add(index)
             return self._call(index, start[kind])
         if kind:
             self.held[index] = {kind: dict(start[kind]), "pieces": []}
@@ -191,7 +181,10 @@ class StreamReader(Reader):
         piece = delta["input"]
         if not isinstance(piece, str):
             raise TypeError("input")
-        return [self.tool_delta(self.calls[index], piece)] if piece else []
+        if not piece:
+            return []
+        self.bare.discard(index)
+        return [self.tool_delta(self.calls[index], piece)]
 
     def _reasoning(self, index: int, delta: dict[str, Any]) -> list[Event]:
         found: list[Event] = []
@@ -211,7 +204,10 @@ class StreamReader(Reader):
         if self.redacted:
             data, self.redacted = self.redacted, b""
             return [self._sealed(data)]
-        held = self.held.pop(doc["contentBlockIndex"], None)
+        index = doc["contentBlockIndex"]
+        if index in self.bare:  # other APIs have arguments as JSON, which "" is not
+            return [self.tool_delta(self.calls[index], "{}")]
+        held = self.held.pop(index, None)
         return [] if held is None else _whole_block(held)
 
     def _sealed(self, data: bytes) -> Signed:
@@ -252,7 +248,8 @@ class StreamReader(Reader):
         return []
 
     def metadata(self, doc: dict[str, Any]) -> list[Event]:
-        used: list[Event] = [Used(read_usage(doc["usage"]))] if doc.get("usage") else []
+        usage = read_usage("converse", doc)
+        used: list[Event] = [] if usage is None else [Used(usage)]
         if self.finished is None:
             return used
         self.over = True

@@ -36,6 +36,7 @@ from providers.dialects import turns
 from providers.dialects.bedrock_families import FIELDS, SINCE_4_5, family, fields_of
 from providers.dialects.bedrock_media import medium
 from providers.dialects.loss import Loss
+from providers.dialects.tiers import request_tier
 from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, for_anthropic_output
@@ -56,17 +57,18 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     loss = Loss(chat, DIALECT, lenient)
     kin = family(chat.model)
     writer = _Messages(loss, names_for(chat, DIALECT, NAMING), kin)
-    leading, messages = turns.leading_system(turns.prepared(chat, DIALECT))
+    system, messages = turns.system_apart(chat, loss)
     for message in messages:
         writer.add(message)
+    loss.refuse_silence(writer.turns)
     writer.mark_last(chat.cache)
     doc: Json = {"messages": writer.messages()}
     doc |= present(
-        system=writer.system([*chat.system, *leading]),
+        system=writer.system(system),
         inferenceConfig=_inference(chat, loss),
         toolConfig=_tools(chat, loss, writer.names, kin),
         outputConfig=_output(chat, loss),
-        serviceTier=_tier(chat, loss),
+        serviceTier=present(type=request_tier(chat, loss)),
         requestMetadata=_metadata(chat, loss),
     )
     doc |= present(**{FIELDS: fields_of(chat, doc, loss, kin)})
@@ -79,20 +81,11 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
 
 
 def _unsayable(chat: Chat, loss: Loss) -> None:
-    given = chat.sampling
-    names = ("min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed")
-    loss.unless((name, getattr(given, name) or None) for name in names)
-    loss.unless([("prompt_cache_key", chat.cache_key), ("verbosity", chat.verbosity), ("user", chat.user)])
-    refused = {
-        "logit_bias": given.logit_bias,
-        "n": (chat.n or 1) > 1,
-        "logprobs": chat.logprobs,
-        "previous_response_id": chat.previous_id,
-        "modalities": set(map(str.lower, chat.modalities)) - {"text"},
-    }
-    for name, said in refused.items():
-        if said:
-            loss.refuse(name)
+    loss.drop_asked(
+        chat, "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "top_logprobs"
+    )
+    loss.drop_asked(chat, "prompt_cache_key", "verbosity", "user")
+    loss.refuse_asked(chat, "logit_bias", "n", "logprobs", "previous_response_id", "modalities")
 
 
 def _inference(chat: Chat, loss: Loss) -> Json:
@@ -116,14 +109,6 @@ def _output(chat: Chat, loss: Loss) -> Json:
     schema = orjson.dumps(for_anthropic_output(form.schema or EMPTY)).decode()
     told = present(name=form.name, description=form.description) | {"schema": schema}
     return {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": told}}}
-
-
-def _tier(chat: Chat, loss: Loss) -> Json:
-    tier = {"standard_only": "default"}.get(chat.service_tier, chat.service_tier)
-    if tier in ("priority", "default", "flex", "reserved"):
-        return {"type": tier}
-    loss.unless([("service_tier", tier if tier != "auto" else "")])
-    return {}
 
 
 def _metadata(chat: Chat, loss: Loss) -> Json:
@@ -358,8 +343,8 @@ def _tools(chat: Chat, loss: Loss, names: ToolNames, kin: str) -> Json:
 
 def _called(chat: Chat, names: ToolNames) -> list[str]:
     parts = [part for message in chat.messages for part in message.parts]
-    found = (names.wire(part.name, part.namespace) for part in parts if isinstance(part, ToolCall | ToolResult))
-    return list(dict.fromkeys(name or "tool" for name in found))
+    found = [names.wire(part.name, part.namespace) for part in parts if isinstance(part, ToolCall | ToolResult)]
+    return list(dict.fromkeys(filter(None, found))) or ["tool"] * bool(found)
 
 
 class _Tools:

@@ -26,10 +26,9 @@ from providers.events import (
     ThinkingDelta,
     Used,
 )
-from providers.usage import of_cohere
+from providers.usage import read_usage
 
 PLAN = "tool_plan"
-MOST_TOKENS = 2**53  # more is garbage, and no JSON number everywhere
 REASONS = {
     "COMPLETE": "stop",
     "STOP_SEQUENCE": "stop_sequence",
@@ -152,7 +151,8 @@ class StreamReader(Reader):
     def message_end(self, doc: dict[str, Any]) -> list[Event]:
         delta = doc["delta"]
         native = delta["finish_reason"]
-        found = self._plan_end() + _used(delta.get("usage"))
+        usage = read_usage(DIALECT, delta)
+        found = [*self._plan_end(), *([] if usage is None else [Used(usage)])]
         self.over = True
         if native in FAILURES:
             return [*found, failed(FAILURES[native], delta.get("error"), type=native)]
@@ -170,15 +170,6 @@ EVENTS: dict[str, Callable[[StreamReader, dict[str, Any]], list[Event]]] = {
     "citation-start": StreamReader.citation,
     "message-end": StreamReader.message_end,
 }
-
-
-def _used(usage: Any) -> list[Event]:
-    if not isinstance(usage, dict) or not usage:
-        return []
-    found = of_cohere(usage)
-    if max(found.input_tokens, found.output_tokens) > MOST_TOKENS:
-        raise ValueError("usage")
-    return [Used(found)]
 
 
 def _text(value: Any) -> str:

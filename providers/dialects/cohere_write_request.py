@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,7 +29,7 @@ from providers.chat import (
 from providers.dialects import turns
 from providers.dialects.efforts import budget_of
 from providers.dialects.loss import Loss
-from providers.dialects.tiers import USUAL
+from providers.dialects.tiers import request_tier
 from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, walked
@@ -64,6 +63,7 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     writer = _Messages(loss, names, not THOUGHTLESS.search(chat.model))
     for message in [Message("system", chat.system), *turns.prepared_for(chat, loss)]:
         writer.add(message)
+    loss.refuse_silence(writer.found)
     doc: Json = {"model": chat.model, "messages": writer.found} | present(
         stream=chat.stream, max_tokens=chat.max_tokens, stop_sequences=chat.stop
     )
@@ -76,13 +76,7 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
 
 def _sampling(chat: Chat, loss: Loss) -> Json:
     given = chat.sampling
-    loss.unless(
-        [
-            ("min_p", given.min_p),
-            ("repetition_penalty", given.repetition_penalty),
-            ("top_logprobs", chat.top_logprobs or None),
-        ]
-    )
+    loss.drop_asked(chat, "min_p", "repetition_penalty", "top_logprobs")
     top_k = None if given.top_k is None else int(given.top_k)
     asked = (
         ("p", "top_p", given.top_p),
@@ -140,15 +134,8 @@ def _thinking(chat: Chat, loss: Loss) -> Json:
 
 def _unsayable(chat: Chat, loss: Loss) -> None:
     loss.refuse_asked(chat, "logit_bias", "n", "previous_response_id", "modalities")
-    loss.unless(
-        [
-            ("metadata", chat.metadata),
-            ("user", chat.user),
-            ("prompt_cache_key", chat.cache_key),
-            ("verbosity", chat.verbosity),
-            ("service_tier", chat.service_tier if chat.service_tier.lower() not in ("auto", *USUAL) else ""),
-        ]
-    )
+    loss.drop_asked(chat, "metadata", "user", "prompt_cache_key", "verbosity")
+    request_tier(chat, loss)
     loss.drop_cache(chat.cache)
 
 
@@ -238,12 +225,12 @@ class _Messages:
 
     def _file(self, part: File) -> Json | None:
         """Documents have no place in a message; those of plain text are told as text."""
-        text = _words(part)
-        if text is None:
+        source = turns.plain(part.source)
+        if source.kind != "text":
             self.loss.refuse("messages.content.file")
             return None
         self.loss.unless([("messages.content.citations", part.citations or None)])
-        return {"type": "text", "text": text} if text else None
+        return {"type": "text", "text": source.value} if source.value else None
 
     def _unknown(self, part: Part) -> Json | None:
         self.loss.refuse(f"messages.content.{type(part).__name__.lower()}")
@@ -281,19 +268,6 @@ def _content(blocks: list[Json]) -> str | list[Json]:
     if not blocks:
         return ""
     return str(blocks[0]["text"]) if len(blocks) == 1 and blocks[0].get("type") == "text" else blocks
-
-
-def _words(part: File) -> str | None:
-    """The document's text; None where it has another form."""
-    source = part.source
-    if source.kind == "text":
-        return source.value
-    if source.kind != "data" or not source.media_type.startswith("text/"):
-        return None
-    try:
-        return b64decode(source.value).decode()
-    except ValueError:
-        return None
 
 
 # ---------------------------------------------------------------- tools

@@ -75,6 +75,8 @@ class Camel(Fields):
         value = self.left.pop(name, None)
         return None if value is None else Camel(value, self.at(name))
 
+STANDARD = str.maketrans("-_", "+/")
+
 
 @guarded
 def read_request(doc: Any, path_info: str = "") -> Chat:
@@ -197,9 +199,17 @@ def _media(source: Source, fields: Camel, name: str) -> Part:
     return File(source, name, extra=fields.left)
 
 
+def standard(data: str) -> str:
+    """Base64 in the alphabet that every other API reads: Gemini's SDKs send bytes in the one for URLs."""
+    if "-" not in data and "_" not in data:
+        return data
+    found = data.translate(STANDARD)
+    return found + "=" * (-len(found) % 4)
+
+
 def _inline(fields: Camel, thought: bool, signature: str) -> Part:
     blob = fields.part("inlineData") or Camel({})
-    source = Source("data", blob.text("data"), blob.text("mimeType"))
+    source = Source("data", standard(blob.text("data")), blob.text("mimeType"))
     return _media(source, _kept(fields, thought, signature), blob.text("displayName"))
 
 

@@ -71,7 +71,7 @@ def write_usage(usage: Usage, tier: str = "") -> Json:
 
 
 def _reason(event: Finished) -> str:
-    return event.native if event.native in REASONS else WORDS.get(event.reason, "STOP")
+    return event.native if REASONS.get(event.native) == event.reason else WORDS.get(event.reason, "STOP")
 
 
 def _signature(signature: str, signed_by: str, form: str) -> str:

@@ -75,14 +75,7 @@ def _unsayable(chat: Chat, loss: Loss) -> None:
         loss.refuse("stop")
     if not loss.foreign:
         return
-    loss.unless(
-        [
-            ("metadata", chat.metadata),
-            ("user", chat.user),
-            ("prompt_cache_key", chat.cache_key),
-            ("verbosity", chat.verbosity),
-        ]
-    )
+    loss.drop_asked(chat, "metadata", "user", "prompt_cache_key", "verbosity")
     loss.drop_cache(chat.cache)
     if chat.parallel_tool_calls is False and chat.tools:
         loss.drop("parallel_tool_calls")

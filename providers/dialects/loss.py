@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from providers.chat import Cache, Chat, Json, Unsupported
 
@@ -14,14 +14,24 @@ MEANINGFUL = {"audio", "background", "cachedContent", "container", "conversation
 FORMS = {"form", "index", "id", "mime", "status", "type", "word"}
 
 
-#: What some APIs cannot say -> whether a request says it. Each changes what the reply means.
+#: What some APIs cannot say -> whether a request says it.
 ASKED: dict[str, Callable[[Chat], object]] = {
+    "frequency_penalty": lambda chat: chat.sampling.frequency_penalty,
     "logit_bias": lambda chat: chat.sampling.logit_bias,
     "logprobs": lambda chat: chat.logprobs,
+    "metadata": lambda chat: chat.metadata,
+    "min_p": lambda chat: chat.sampling.min_p,
     "modalities": lambda chat: {*map(str.lower, chat.modalities)} - {"text"},
     "n": lambda chat: (chat.n or 1) > 1,
+    "presence_penalty": lambda chat: chat.sampling.presence_penalty,
     "previous_response_id": lambda chat: chat.previous_id,
+    "prompt_cache_key": lambda chat: chat.cache_key,
+    "repetition_penalty": lambda chat: chat.sampling.repetition_penalty,
+    "seed": lambda chat: chat.sampling.seed is not None,
     "stop": lambda chat: chat.stop,
+    "top_logprobs": lambda chat: chat.top_logprobs,
+    "user": lambda chat: chat.user,
+    "verbosity": lambda chat: chat.verbosity,
 }
 
 
@@ -48,12 +58,18 @@ class Loss:
         self.drop(field)
 
     def refuse_asked(self, chat: Chat, *fields: str) -> None:
-        """Refuse each of ``fields`` that ``chat`` asks for."""
+        """Refuse each of ``fields`` that ``chat`` asks for: without it the reply means something else."""
         for field in fields:
             if ASKED[field](chat):
                 self.refuse(field)
 
-    def refuse_silence(self, found: list[Json]) -> None:
+    def drop_asked(self, chat: Chat, *fields: str) -> None:
+        """List each of ``fields`` that ``chat`` asks for."""
+        for field in fields:
+            if ASKED[field](chat):
+                self.drop(field)
+
+    def refuse_silence(self, found: Sequence[object]) -> None:
         """Refuse a request of which nothing is left to answer: no API takes one."""
         if self.foreign and not found:
             self.refuse("messages")

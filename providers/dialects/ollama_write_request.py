@@ -6,7 +6,6 @@ to be chosen: only which tools are offered.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,6 +35,7 @@ from providers.chat import (
 from providers.dialects import turns
 from providers.dialects.efforts import effort_of
 from providers.dialects.loss import Loss
+from providers.dialects.tiers import request_tier
 from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, inlined
@@ -53,22 +53,21 @@ def write_request(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
     loss = Loss(chat, DIALECT, lenient)
     writer = _Messages(loss, names_for(chat, DIALECT, NAMING))
     writer.system(chat.system)
-    for message in turns.prepared(chat, DIALECT):
+    for message in turns.prepared_for(chat, loss):
         writer.add(message)
+    loss.refuse_silence(writer.found)
     doc: Json = {"model": chat.model, "messages": writer.found}
     doc |= present(tools=_tools(chat, loss, writer.names)) | _format(chat, loss) | _think(chat.reasoning, loss)
     doc |= _logprobs(chat, loss)
     _unsayable(chat, loss)
     extra = dict(loss.own("", chat.extra))
-    options = _options(chat, loss) | extra.pop("options", {})
+    options = _options(chat) | extra.pop("options", {})
     # Where nothing is said, this API streams.
     return doc | present(options=options) | {"stream": bool(chat.stream)} | extra, loss.dropped
 
 
-def _options(chat: Chat, loss: Loss) -> Json:
+def _options(chat: Chat) -> Json:
     given = chat.sampling
-    if given.logit_bias:
-        loss.refuse("logit_bias")
     return present(
         temperature=given.temperature,
         top_p=given.top_p,
@@ -113,21 +112,9 @@ def _logprobs(chat: Chat, loss: Loss) -> Json:
 
 
 def _unsayable(chat: Chat, loss: Loss) -> None:
-    if (chat.n or 1) > 1:
-        loss.refuse("n")
-    if chat.previous_id:
-        loss.refuse("previous_response_id")
-    if set(map(str.lower, chat.modalities)) - {"text"}:
-        loss.refuse("modalities")
-    loss.unless(
-        [
-            ("metadata", chat.metadata),
-            ("user", chat.user),
-            ("prompt_cache_key", chat.cache_key),
-            ("verbosity", chat.verbosity),
-            ("service_tier", chat.service_tier if chat.service_tier not in ("auto", "default") else ""),
-        ]
-    )
+    loss.refuse_asked(chat, "logit_bias", "n", "previous_response_id", "modalities")
+    loss.drop_asked(chat, "metadata", "user", "prompt_cache_key", "verbosity")
+    request_tier(chat, loss)
     loss.drop_cache(chat.cache)
     if chat.parallel_tool_calls is False and chat.tools:
         loss.drop("parallel_tool_calls")
@@ -231,10 +218,10 @@ class _Messages:
             return part.text
         if isinstance(part, Refusal):
             return part.text
-        if isinstance(part, File) and (words := _document(part)):
+        if isinstance(part, File) and (source := turns.plain(part.source)).kind == "text":
             self.loss.own("messages.content", part.extra)
             self.loss.unless([("messages.content.name", part.name), ("messages.content.citations", part.citations)])
-            return words
+            return source.value
         self.loss.refuse(f"messages.content.{type(part).__name__.lower()}")
         return ""
 
@@ -250,16 +237,6 @@ class _Messages:
             else:
                 self.loss.refuse(f"messages.content.image.{part.source.kind}")
         return found
-
-
-def _document(part: File) -> str:
-    """The words of a document of plain text, which may have come as base64."""
-    if part.source.kind == "data" and part.source.media_type.startswith("text/"):
-        try:
-            return base64.b64decode(part.source.value).decode()
-        except ValueError:
-            return ""
-    return turns.words(part)
 
 
 # ---------------------------------------------------------------- tools

@@ -176,11 +176,20 @@ def _tool_call(raw: Any, path: str) -> ToolCall:
 def _thinking(fields: Fields) -> list[Part]:
     """The richest of the members that tell it; the others stay beside it as they are."""
     if details := fields.items("reasoning_details"):
-        return [_detail(raw, f"{fields.at('reasoning_details')}[{at}]") for at, raw in enumerate(details)]
+        found = [_detail(raw, f"{fields.at('reasoning_details')}[{at}]") for at, raw in enumerate(details)]
+        _tell(found, fields)
+        return found
     for form in ("reasoning_content", "reasoning"):
         if isinstance(fields.left.get(form), str):
             return [Thinking([fields.text(form)], signed_by=DIALECT, form=form)]
     return []
+
+
+def _tell(found: list[Part], fields: Fields) -> None:
+    """Where the details are only the signature of what ``reasoning_content`` tells, the two belong together."""
+    thoughts = [part for part in found if isinstance(part, Thinking) and not part.redacted]
+    if len(thoughts) == 1 and not (thoughts[0].texts or thoughts[0].summaries) and "reasoning_content" in fields.left:
+        thoughts[0].texts = [fields.text("reasoning_content")]
 
 
 def _detail(raw: Any, path: str) -> Part:
@@ -188,17 +197,22 @@ def _detail(raw: Any, path: str) -> Part:
     kind = fields.text("type")
     if kind not in ("reasoning.text", "reasoning.summary", "reasoning.encrypted"):
         return Opaque(DIALECT, f"reasoning_details.{kind}", raw)
-    form = fields.text("format")
+    form = _once(fields.text("format"))
     thought = Thinking(signed_by=FORMATS.get(form, DIALECT), form=f"reasoning_details:{form}")
+    # OpenAI's SDK makes one of the details of a stream that have one index, of whatever type they are.
+    thought.texts = [fields.text("text")] if "text" in fields.left else []
+    thought.summaries = [fields.text("summary")] if "summary" in fields.left else []
     if kind == "reasoning.encrypted":
-        thought.redacted, thought.signature = True, fields.text("data")
-    elif kind == "reasoning.summary":
-        thought.summaries = [fields.text("summary")]
-    else:
+        thought.redacted, thought.signature = not (thought.texts or thought.summaries), fields.text("data")
+    elif kind == "reasoning.text":
         thought.signature = fields.text("signature")
-        thought.texts = [fields.text("text")] if "text" in fields.left else []
     thought.extra = fields.left
     return thought
+
+
+def _once(form: str) -> str:
+    """A format that such an SDK has put together from one in each delta."""
+    return next((known for known in FORMATS if form and form == known * (len(form) // len(known))), form)
 
 
 # ---------------------------------------------------------------- parts

@@ -68,7 +68,8 @@ def _tier(event: Started) -> str:
 
 
 def _reason(event: Finished) -> str:
-    return event.native if event.native in REASONS else WORDS.get(event.reason, "stop")
+    # Another vendor may know the same word and mean less by it (Ollama stops where it calls tools).
+    return event.native if REASONS.get(event.native) == event.reason else WORDS.get(event.reason, "stop")
 
 
 def _annotation(citation: Citation, length: int) -> Json | None:

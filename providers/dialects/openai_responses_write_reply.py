@@ -56,13 +56,14 @@ WORDS = {"length": "max_output_tokens", "context_window": "max_output_tokens"} |
 }
 
 
-def ending(event: Finished | None) -> tuple[str, str]:
-    """(status, reason of being incomplete)."""
+def ending(event: Finished | None, maker: str) -> tuple[str, str]:
+    """(status, reason of being incomplete). Only the native words of its own ``maker`` are this dialect's."""
     if event is None:
         return "completed", ""
-    if event.native in PENDING:
-        return event.native, ""
-    reason = event.native if event.native in INCOMPLETE else WORDS.get(event.reason, "")
+    native = event.native if maker == DIALECT else ""
+    if native in PENDING:
+        return native, ""
+    reason = native if native in INCOMPLETE else WORDS.get(event.reason, "")
     return ("incomplete", reason) if reason else ("completed", "")
 
 
@@ -111,7 +112,7 @@ class StreamWriter:
         if self.finished is None:
             return self._failed(cut_short()) + done
         closed = self._close_all()
-        status, reason = ending(self.finished)
+        status, reason = ending(self.finished, self.maker)
         self.response |= {"status": status, "output": self.output}
         if status == "completed":
             self.response["completed_at"] = int(time.time())
@@ -185,13 +186,13 @@ class StreamWriter:
             return b""
         found = self._close_part()
         if self.item["type"] == "message":
-            self.item["status"] = "incomplete" if ending(self.finished)[0] == "incomplete" else "completed"
+            self.item["status"] = "incomplete" if ending(self.finished, self.maker)[0] == "incomplete" else "completed"
         item, self.item = self.item, None
         return found + self._event("response.output_item.done", output_index=self.index, item=item)
 
     def _close_calls(self) -> bytes:
         calls, self.calls = self.calls, {}
-        status = "incomplete" if ending(self.finished)[0] == "incomplete" else "completed"
+        status = "incomplete" if ending(self.finished, self.maker)[0] == "incomplete" else "completed"
         return b"".join(self._close_call(*call, status) for call in calls.values())
 
     def _close_call(self, index: int, call: ToolCall, id: str, pieces: list[str], status: str) -> bytes:
@@ -353,7 +354,7 @@ def write_response(events: Iterable[Event], chat: Chat) -> Json:
     if reply.failed is not None and not reply.started.dialect:
         return write_error(reply.failed)[1]
     doc = resource(chat, reply.started)
-    status, reason = ending(choice.finished)
+    status, reason = ending(choice.finished, reply.started.dialect)
     doc["output"] = output_of(choice.parts, choice.logprobs, status)
     if reply.usage is not None:
         doc["usage"] = write_usage(reply.usage)

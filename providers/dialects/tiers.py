@@ -16,6 +16,9 @@ REQUESTS = {
     "openai_chat": {"usual": "default"} | {word: word for word in OPENAI},
     "anthropic": {"usual": "standard_only", "auto": "auto"},
     "gemini": {"usual": "standard", "flex": "flex", "priority": "priority", "auto": ""},
+    "bedrock": {"usual": "default", "auto": ""} | {word: word for word in ("flex", "priority", "reserved")},
+    "cohere": {"usual": "", "auto": ""},
+    "ollama": {"usual": "", "auto": ""},
 }
 REPLIES = {
     "openai_chat": REQUESTS["openai_chat"],

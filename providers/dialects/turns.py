@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import replace
 
-from providers.chat import Chat, File, Message, Part, Refusal, Text, Thinking, ToolCall, ToolResult
+from providers.chat import Chat, File, Message, Part, Refusal, Source, Text, Thinking, ToolCall, ToolResult
 from providers.dialects.loss import Loss
 from providers.dialects.tool_ids import with_ids
 
 SYSTEM = ("system", "developer")
+#: Whose clients hand back the pieces of streamed thinking as they came, each a part, the last one signed.
+PIECEMEAL = frozenset({"gemini"})
 
 
 def _calls(message: Message) -> bool:
@@ -26,27 +29,37 @@ def merged_calls(messages: list[Message]) -> list[Message]:
     return found
 
 
-def merged_thoughts(message: Message) -> Message:
-    """A signature that stands apart joins the thinking before it."""
+def merged_thoughts(message: Message, pieces: bool = False) -> Message:
+    """A signature that stands apart joins the thinking before it. ``pieces``: so does what follows unsigned thinking."""
     found: list[Part] = []
     for part in message.parts:
         last = found[-1] if found else None
-        if isinstance(part, Thinking) and isinstance(last, Thinking) and _belongs(last, part):
-            extra = last.extra | part.extra
-            found[-1] = replace(last, signature=part.signature, form=part.form or last.form, extra=extra)
+        if isinstance(part, Thinking) and isinstance(last, Thinking) and _belongs(last, part, pieces):
+            found[-1] = _joined(last, part)
         else:
             found.append(part)
     return replace(message, parts=found)
 
 
-def _belongs(first: Thinking, second: Thinking) -> bool:
+def _belongs(first: Thinking, second: Thinking, pieces: bool) -> bool:
+    if first.signature or first.redacted:
+        return False
     told = bool(second.texts or second.summaries)
-    return first.signed_by == second.signed_by and not first.signature and not told and bool(second.signature)
+    return pieces or (first.signed_by == second.signed_by and not told and bool(second.signature))
+
+
+def _joined(first: Thinking, second: Thinking) -> Thinking:
+    texts = ["".join([*first.texts, *second.texts])] if second.texts else first.texts
+    found = replace(first, texts=texts, signature=second.signature, signed_by=second.signed_by)
+    return replace(found, form=second.form or first.form, extra=first.extra | second.extra)
 
 
 def prepared(chat: Chat, dialect: str) -> list[Message]:
     """The messages of ``chat`` as ``dialect`` wants them; its own are left as they came."""
-    return chat.messages if chat.dialect == dialect else merged_calls([*map(merged_thoughts, with_ids(chat.messages))])
+    if chat.dialect == dialect:
+        return chat.messages
+    pieces = chat.dialect in PIECEMEAL
+    return merged_calls([merged_thoughts(message, pieces) for message in with_ids(chat.messages)])
 
 
 def prepared_for(chat: Chat, loss: Loss) -> list[Message]:
@@ -90,6 +103,16 @@ def results_apart(message: Message) -> tuple[list[ToolResult], list[Part]]:
 def is_words(part: Part) -> bool:
     """Whether ``part`` is plain text, a document of plain text included."""
     return isinstance(part, Text | Refusal) or (isinstance(part, File) and part.source.kind == "text")
+
+
+def plain(source: Source) -> Source:
+    """``source`` as text, where it is plain text that came as base64."""
+    if source.kind != "data" or not source.media_type.startswith("text/"):
+        return source
+    try:
+        return Source("text", b64decode(source.value).decode(), "text/plain")
+    except ValueError:
+        return source
 
 
 def words(part: Part) -> str:

@@ -8,7 +8,7 @@ from providers.chat import Json
 from providers.dialects.failures import failed
 from providers.embeddings import Embed, Embedded, EmbedLoss, batches, gathered, text_of, texts, vector
 from providers.events import Failed
-from providers.usage import Usage, of_openai
+from providers.usage import Usage, read_usage
 
 NAME = "cohere"
 API = "cohere"
@@ -49,13 +49,8 @@ def _read(doc: Any) -> Embedded:
     given = doc["embeddings"]
     if isinstance(given, dict):
         given = given["float"] if given.get("float") is not None else given["base64"]
-    return Embedded([vector(each) for each in given], text_of(doc.get("model")), _usage(doc), text_of(doc.get("id")))
-
-
-def _usage(doc: Json) -> Usage:
-    meta = doc.get("meta") or {}
-    told = meta.get("billed_units") or meta.get("tokens")
-    return of_openai(told) if isinstance(told, dict) else Usage()
+    vectors, usage = [vector(each) for each in given], read_usage(API, doc) or Usage()
+    return Embedded(vectors, text_of(doc.get("model")), usage, text_of(doc.get("id")))
 
 
 def read_error(status: int, doc: Any) -> Failed:

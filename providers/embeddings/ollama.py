@@ -8,7 +8,7 @@ from providers.chat import Json
 from providers.dialects.failures import failed
 from providers.embeddings import MOST_INPUTS, Embed, Embedded, EmbedLoss, batches, gathered, text_of, texts, vector
 from providers.events import Failed
-from providers.usage import of_openai
+from providers.usage import Usage, read_usage
 
 NAME = "ollama"
 API = "ollama"
@@ -33,8 +33,8 @@ def read_responses(docs: list[Any], embed: Embed) -> Embedded:
 
 
 def _read(doc: Any) -> Embedded:
-    usage = of_openai({"prompt_tokens": doc.get("prompt_eval_count")})
-    return Embedded([vector(each) for each in doc["embeddings"]], text_of(doc.get("model")), usage)
+    vectors, usage = [vector(each) for each in doc["embeddings"]], read_usage(API, doc) or Usage()
+    return Embedded(vectors, text_of(doc.get("model")), usage)
 
 
 def read_error(status: int, doc: Any) -> Failed:

@@ -9,7 +9,7 @@ from providers.chat import Json
 from providers.dialects.failures import failed
 from providers.embeddings import Embed, Embedded, EmbedLoss, gathered, texts, vector
 from providers.events import Failed
-from providers.usage import of_openai
+from providers.usage import Usage, read_usage
 
 NAME = "titan"
 API = "titan"
@@ -54,9 +54,9 @@ def read_responses(docs: list[Any], embed: Embed) -> Embedded:
 
 
 def _read(doc: Any) -> Embedded:
-    usage = of_openai({"prompt_tokens": doc.get("inputTextTokenCount")})
     given = doc.get("embedding")
-    return Embedded([vector(doc["embeddingsByType"]["float"] if given is None else given)], usage=usage)
+    found = vector(doc["embeddingsByType"]["float"] if given is None else given)
+    return Embedded([found], usage=read_usage(API, doc) or Usage())
 
 
 def read_error(status: int, doc: Any) -> Failed:

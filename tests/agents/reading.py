@@ -119,6 +119,9 @@ def messages(doc: Json) -> list[Item]:
     alternating([message["role"] for message in doc["messages"]])
     found: list[Item] = []
     calls: list[str] = []
+    if (doc.get("thinking") or {}).get("type") == "enabled" and len(doc["messages"]) > 1:
+        first = doc["messages"][1]["content"][0]  # of the turns that call tools; later ones may go without
+        assert first["type"] in ("thinking", "redacted_thinking"), "thinking stands first"
     for message in doc["messages"]:
         content = message["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -128,8 +131,6 @@ def messages(doc: Json) -> list[Item]:
             answered(calls, results)
             assert kinds[: len(results)] == ["tool_result"] * len(results), "results stand first"
         calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
-        thinks = (doc.get("thinking") or {}).get("type") == "enabled"
-        assert not (thinks and calls) or kinds[0] in ("thinking", "redacted_thinking"), "thinking stands first"
         found += [_block(message["role"], block) for block in blocks]
     return found
 

@@ -178,7 +178,8 @@ def _deltas(block: Json) -> list[Json]:
     if block["type"] == "text":
         return [{"type": "text_delta", "text": piece} for piece in pieces(block["text"])]
     if block["type"] == "tool_use":
-        return [{"type": "input_json_delta", "partial_json": piece} for piece in pieces(json.dumps(block["input"]))]
+        told = pieces(json.dumps(block["input"])) if block["input"] else [""]  # no arguments are no JSON at all
+        return [{"type": "input_json_delta", "partial_json": piece} for piece in told]
     thoughts = [{"type": "thinking_delta", "thinking": piece} for piece in pieces(block["thinking"])]
     return [*thoughts, {"type": "signature_delta", "signature": block["signature"]}]
 

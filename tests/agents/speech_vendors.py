@@ -89,7 +89,8 @@ def _deltas(block: Json) -> list[Json]:
     if "text" in block:
         return [{"text": piece} for piece in pieces(block["text"])]
     if "toolUse" in block:
-        return [{"toolUse": {"input": piece}} for piece in pieces(json.dumps(block["toolUse"]["input"]))]
+        given = block["toolUse"]["input"]
+        return [{"toolUse": {"input": piece}} for piece in (pieces(json.dumps(given)) if given else [""])]
     thought = block["reasoningContent"]["reasoningText"]
     deltas = [{"reasoningContent": {"text": piece}} for piece in pieces(thought["text"])]
     return [*deltas, {"reasoningContent": {"signature": thought["signature"]}}]

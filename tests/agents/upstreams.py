@@ -60,12 +60,11 @@ class Player:
         """Puts what was stored before the request's own input, stores its turn, and encrypts only where asked to."""
         given = doc["input"] if isinstance(doc["input"], list) else [{"role": "user", "content": doc["input"]}]
         doc["input"] = self.kept.get(doc.pop("previous_response_id", ""), []) + given
-        if ENCRYPTED not in doc.get("include", ()):
-            docs = json.loads(json.dumps(docs), object_hook=_plain)
         whole = docs[-1].get("response", docs[-1])
         if doc.get("store") is not False:
             self.kept[whole["id"]] = doc["input"] + whole["output"]
-        return docs
+        told = ENCRYPTED in doc.get("include", ())
+        return docs if told else json.loads(json.dumps(docs), object_hook=_plain)
 
 
 def _plain(doc: Json) -> Json:

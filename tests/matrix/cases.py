@@ -30,16 +30,7 @@ REFUSED = {
     ("cohere", "pdf"): "messages.content.file",
 }
 #: Faults of the gateway that are known: (clients, upstreams, cases, what is wrong). Each ends with its fix.
-KNOWN: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
-    ("chat", ("ollama",), "one tool, parallel tools", "the chat writer tells Ollama's own word, stop, for tool calls"),
-    ("responses", ("messages", "converse"), "truncation", "the Responses writer tells Anthropic's word max_tokens"),
-    (
-        "generate",
-        ("chat", "responses", "messages", "ollama", "converse", "cohere"),
-        "image, pdf",
-        "base64 in the alphabet of URLs, which Google's SDK sends, goes to others unchanged",
-    ),
-)
+KNOWN: tuple[tuple[str, tuple[str, ...], str, str], ...] = ()
 
 PNG = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYPj/HwADAgH/p9nqKQAAAABJRU5ErkJggg==")

@@ -18,7 +18,7 @@ from tests.matrix.answers import Heard, ask
 from tests.matrix.cases import FIRST, MIDST
 from tests.matrix.meaning import Asked, Told
 from tests.matrix.recorded import Reply
-from tests.matrix.replies import answers, read, recorded, refused
+from tests.matrix.replies import answers, broken, read, recorded, refused
 from tests.matrix.seen import READ
 from tests.matrix.seen_openai import schema
 from tests.matrix.valid import PATHS, VALID
@@ -76,7 +76,7 @@ class Cell:
             made = fixtures.made(self.upstream, [fixtures.REFUSALS[self.upstream]], False, 404)
             return refused(self.upstream) or made, None
         if self.case == MIDST:
-            return cut(self.upstream, self.stream)
+            return (broken(self.upstream) if self.stream else None) or cut(self.upstream, self.stream)
         found = recorded(self.upstream, self.case, self.stream)
         fixed = fixtures.reply(self.upstream, self.case, self.stream)
         return found or (fixed, fixtures.told(self.upstream, self.case))

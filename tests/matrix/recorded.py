@@ -21,7 +21,10 @@ FILES = {
     "cohere": (("cohere.chat",), "cohere"),
 }
 #: Replies of which a part has no counterpart elsewhere; they have tests of their own.
-APART = {"server_tool", "audio", "n>1", "logprobs", "citations", "error_in_stream", "video"}
+APART = {"server_tool", "audio", "n>1", "video"}
+#: What a reply may hold besides; those without it come first.
+BESIDES = {"logprobs", "citations"}
+BROKEN = "error_in_stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,5 +78,5 @@ def replies(upstream: str) -> tuple[Reply, ...]:
     files = [recordings.folder() / f"{name}.jsonl" for name in names]
     rows = [json.loads(line) for file in files if file.exists() for line in file.read_text("utf-8").split("\n") if line]
     usual = [row for row in rows if not any(name in APART or name[:8] == "builtin_" for name in row["features"])]
-    usual.sort(key=lambda row: (row["provider"] != vendor, row["id"]))
-    return tuple(_reply(row) for row in usual if row.get("stream_complete") is not False)
+    usual.sort(key=lambda row: (row["provider"] != vendor, not BESIDES.isdisjoint(row["features"]), row["id"]))
+    return tuple(_reply(row) for row in usual if row.get("stream_complete") is not False or BROKEN in row["features"])
