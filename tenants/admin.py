@@ -15,7 +15,7 @@ from unfold.forms import PaginationInlineFormSet
 from tenants import operator_admin, report_views, response_admin, usage_admin
 from tenants.forms import ApiKeyForm
 from tenants.issuing import Rotates, ShowsOnce
-from tenants.key_page import Issued, issued_key
+from tenants.key_page import issued_key
 from tenants.models import ApiKey, Tenant
 
 #: Modules that register their models when they are imported.
@@ -84,6 +84,7 @@ class TenantAdmin(ShowsOnce):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(Rotates):
+    issued = staticmethod(issued_key)
     form = ApiKeyForm
     list_display = ("name", "tenant", "prefix", "state", "expires_at", "created_at")
     list_filter = ("enabled",)
@@ -99,9 +100,6 @@ class ApiKeyAdmin(Rotates):
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
         return ("prefix", "tenant") if obj else ("prefix",)
-
-    def issued(self, request: HttpRequest, obj: Any, plain: str) -> Issued:
-        return issued_key(request, obj, plain)
 
     @display(description="state", label=ON_OFF, ordering="enabled")  # type: ignore[untyped-decorator]
     def state(self, key: ApiKey) -> str:

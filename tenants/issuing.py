@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -39,12 +40,11 @@ class ShowsOnce(ModelAdmin):  # type: ignore[misc]
 
 
 class Rotates(ShowsOnce):
-    """Its objects have ``issue()``: a new one gets a key, and an action gives it another."""
+    """Its objects have ``issue()``: a new one gets a key, and an action gives it another. ``issued`` says what is shown
+    of it."""
 
+    issued: Callable[[HttpRequest, Any, str], Issued]
     actions_detail = ("rotate",)
-
-    def issued(self, request: HttpRequest, obj: Any, plain: str) -> Issued:
-        raise NotImplementedError
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         plain = "" if change else obj.issue()

@@ -19,7 +19,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.issuing import Rotates
-from tenants.key_page import Issued, issued_token
+from tenants.key_page import issued_token
 from tenants.models import OperatorToken
 
 admin.site.unregister(User)
@@ -66,6 +66,7 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
 
 @admin.register(OperatorToken)
 class OperatorTokenAdmin(Rotates):
+    issued = staticmethod(issued_token)
     list_display = ("name", "user", "prefix", "enabled", "expires_at", "created_at")
     list_filter = ("enabled",)
     list_select_related = ("user",)
@@ -87,6 +88,3 @@ class OperatorTokenAdmin(Rotates):
         kwargs["initial"] = request.user.pk
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field
-
-    def issued(self, request: HttpRequest, obj: Any, plain: str) -> Issued:
-        return issued_token(request, obj, plain)

@@ -217,7 +217,7 @@ def test_sigterm_lets_the_turn_end(installation: Installation, server: str) -> N
         idle, wire = opened(gateway.port, installation.key), ask_demo(gateway.port, installation.key, 2)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: ready(gateway.port) == 0, "the listener is closed")
-        assert close_code(idle) == 1001
+        assert close_code(idle) == 1001, gateway.log
         assert events(wire)[-1]["type"] == "response.completed"
         assert close_code(wire) == 1001
         assert process.wait(LIMIT) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import Any, Protocol, get_args
 
@@ -37,7 +38,7 @@ def not_understood() -> Failed:
     return Failed("server_error", "The upstream's reply was not understood.", 502, "upstream_garbage")
 
 
-class Reader:
+class Reader(ABC):
     """``feed`` takes one split event and gives those of the vocabulary; ``flush`` is called when the stream ends.
 
     After the terminator or an error nothing more comes. A dialect gives ``_read``.
@@ -57,8 +58,8 @@ class Reader:
             self.over = True
             return [not_understood()]
 
-    def _read(self, event: SseEvent) -> list[Event]:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, event: SseEvent) -> list[Event]: ...
 
     def tool_started(self, index: int, id: str, wire: str, kind: str = "function", choice: int = 0) -> ToolStarted:
         """The call of the tool that the upstream knows as ``wire``, under the client's own name for it."""
