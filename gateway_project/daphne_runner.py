@@ -20,6 +20,12 @@ reactor: Any = twisted_reactor  # a module to type checkers, an object in truth
 POLL_SECONDS = 0.05
 
 
+class Socket(WebSocketProtocol):  # type: ignore[misc]
+    def serverClose(self, code: int | None = None) -> None:  # noqa: N802
+        """With any code: Autobahn takes none of the standard's own, as if they were never an application's to say."""
+        self.sendCloseFrame(code=code or 1000)
+
+
 class DrainingServer(Server):  # type: ignore[misc]
     def __init__(self, application: Any, bound: socket.socket) -> None:
         # Its endpoint strings cannot adopt an IPv6 socket; the reactor can, once it runs.
@@ -55,6 +61,7 @@ class DrainingServer(Server):  # type: ignore[misc]
         received: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         sent: asyncio.Queue[dict[str, str]] = asyncio.Queue()
         self._spawn(lambda: self.application({"type": "lifespan", "asgi": {"version": "3.0"}}, received.get, sent.put))
+        self.ws_factory.protocol = Socket
         await received.put({"type": "lifespan.startup"})
         await sent.get()
         gc.collect()

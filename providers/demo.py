@@ -1,8 +1,7 @@
 """The ``demo`` provider: a small in-process stand-in for a model, so that the first request needs no account.
 
-It speaks some of OpenAI's APIs through the same transport interface as every real upstream: it repeats what it was
-told, names the media that it was given, calls the first tool that it may, fills in the schema that it is asked for,
-thinks if told to, draws a dot, and counts tokens of what it really read and wrote.
+It speaks some of OpenAI's APIs through the transport interface of every real upstream: it repeats what it was told, names
+media, calls the first tool that it may, fills in a schema, thinks if told to, and counts what it really read and wrote.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from providers.schemas import DEEPEST, inlined
 TOKEN = re.compile(r"\s?\w{1,6}|\s?[^\w\s]|\s+")
 PAUSE = 0.01  # seconds between two words: enough to see that it streams
 MODELS = ("demo", "demo-embedding")
-APIS = ("chat", "completions", "embeddings", "images")
 DIMENSIONS, MOST_DIMENSIONS, MOST_IMAGES = 256, 4096, 10
 DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 #: Parts of a message that are no text, and how the model tells that it got them.
@@ -141,42 +139,43 @@ def _complete(doc: Json) -> httpx.Response:
 
 def _answer(doc: Json) -> Answer:
     """What there is to say, cut at the asked maximum; a call that does not fit into it is not made."""
-    said, results = _said(doc["messages"])
-    text = _text(doc, said, results)
+    turn = _turn(doc["messages"])
+    said = " ".join(text_of(message.get("content")) for message in turn).strip()
+    answered = turn[0].get("role") == "tool"
+    text = _text(doc, turn, said, answered)
     stops = doc.get("stop") or []
     for stop in [stops] if isinstance(stops, str) else stops:
         text = text.split(stop, 1)[0]
     limit = max(doc.get("max_completion_tokens") or doc.get("max_tokens") or 1_000_000, 1)
     thinks = doc.get("reasoning_effort") not in (None, "none")
-    thought = tokens(f"They said {len(said.split())} words. I will repeat them.")[:limit] if thinks else []
+    thought = tokens(f"Word count: {len(said.split())}. I will repeat them.")[:limit] if thinks else []
     limit -= len(thought)
-    tool = _tool(doc, results)
+    tool = _tool(doc, answered)
     if tool and len(argument := tokens(_argument(tool, said))) <= limit:
         return Answer(argument, "tool_calls", thought, (tool["type"], tool[tool["type"]]["name"]))
     words = tokens(text)
     return Answer(words[:limit], "length" if tool or len(words) > limit else "stop", thought)
 
 
-def _said(messages: list[Json]) -> tuple[str, int]:
-    """The text of the last message, or of the tool results that come last, and how many of these there are."""
-    results = 0
-    while results < len(messages) and messages[-1 - results].get("role") == "tool":
-        results += 1
-    last = messages[-max(results, 1) :]
-    return " ".join(text_of(message.get("content")) for message in last).strip(), results
+def _turn(messages: list[Json]) -> list[Json]:
+    """The last message, or all since the model's own where these hold tool results, which come first."""
+    start = 1 + max((n for n, message in enumerate(messages) if message.get("role") == "assistant"), default=-1)
+    found = messages[start:]
+    return found if found and found[0].get("role") == "tool" else messages[-1:]
 
 
-def _text(doc: Json, said: str, results: int) -> str:
+def _text(doc: Json, turn: list[Json], said: str, answered: bool) -> str:
     wanted = doc.get("response_format") or {}
     if wanted.get("type") == "json_schema":
         return _json_of(wanted["json_schema"].get("schema"), said)
     if wanted.get("type") == "json_object":
         return orjson.dumps({"answer": said}).decode()
-    if results:
-        return f"The tool answered: {said}"
-    content = doc["messages"][-1].get("content")
-    kinds = [part.get("type") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    noticed = [_notice(kind, count) for kind, count in Counter(kinds).items() if kind in MEDIA]
+    contents = [message.get("content") for message in turn]
+    parts = [part for content in contents if isinstance(content, list) for part in content if isinstance(part, dict)]
+    kinds = Counter(part.get("type") for part in parts)
+    noticed = [_notice(kind, count) for kind, count in kinds.items() if kind in MEDIA]
+    if answered:
+        return " ".join([*noticed, f"The tool answered: {said}"])
     return " ".join(["Hello from the demo model.", *noticed, f"You said: {said}"])
 
 
@@ -185,7 +184,7 @@ def _notice(kind: str, count: int) -> str:
     return f"I {verb} {article} {noun}." if count == 1 else f"I {verb} {count} {noun}s."
 
 
-def _tool(doc: Json, results: int) -> Json | None:
+def _tool(doc: Json, answered: bool) -> Json | None:
     """The first tool that must or may be called; none after a tool's result, or where tools are off."""
     tools = [tool for tool in doc.get("tools") or [] if tool.get("type") in ARGUMENT]
     mode = doc.get("tool_choice") or "auto"
@@ -193,7 +192,7 @@ def _tool(doc: Json, results: int) -> Json | None:
         allowed = mode.get("allowed_tools") or {"mode": "required", "tools": [mode]}
         names = {tool[tool["type"]]["name"] for tool in allowed["tools"]}
         mode, tools = allowed["mode"], [tool for tool in tools if tool[tool["type"]]["name"] in names]
-    return None if mode == "none" or (results and mode == "auto") else next(iter(tools), None)
+    return None if mode == "none" or (mode == "auto" and answered) else next(iter(tools), None)
 
 
 def _argument(tool: Json, said: str) -> str:

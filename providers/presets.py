@@ -34,7 +34,11 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "demo": Preset(
-        "Demo (in-process, no network)", "http://demo.invalid", "none", ("chat", "embeddings"), needs_secret=False
+        "Demo (in-process, no network)",
+        "http://demo.invalid",
+        "none",
+        ("chat", "completions", "embeddings", "images"),
+        needs_secret=False,
     ),
     "openai": Preset(
         "OpenAI",

@@ -18,7 +18,6 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
-from providers.demo import APIS as DEMO_APIS
 from providers.models import Provider
 from routing import fingerprints
 from routing.models import Defaults, Fingerprint, Route, Target
@@ -131,7 +130,6 @@ def _provider(made: Made, vendor: Vendor) -> None:
         name=vendor.kind,
         kind=vendor.kind,
         base_url=vendor.base_url,
-        apis=list(DEMO_APIS) if vendor.kind == DEMO.kind else [],
         first_byte_timeout=vendor.timeout,
         max_retries=vendor.max_retries,
     )

@@ -50,7 +50,8 @@ class Client:
     def expire(self) -> None:
         """The limit has passed: cancel what the request waits for."""
         self.deadline = 0.0
-        self.expired = self._reason
+        # A new one each time: an exception that is raised again keeps every frame that it ever passed.
+        self.expired = type(self._reason)(*self._reason.args) if self._reason is not None else None
         assert self._task is not None
         self._task.cancel()
 

@@ -139,6 +139,8 @@ class ResponsesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channe
             await self.close(code)
         except OSError:
             return  # it is closed
+        except Exception:
+            await self.close()  # a bare Daphne takes no code of the standard's own
 
     async def websocket_drain(self, message: Message) -> None:
         self.leave(GOING_AWAY)

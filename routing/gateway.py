@@ -265,7 +265,7 @@ class Gateway:
 def _inexpressible(call: Call, loss: refusals.Inexpressible) -> GatewayError:
     return GatewayError(
         "invalid_request",
-        f"The field {loss.field} cannot be expressed in the {loss.dialect} API of the provider {call.entry.provider}.",
+        f"The field {loss.field} cannot be expressed in the {loss.dialect.replace('_', ' ')} API of the provider {call.entry.provider}.",
         param=loss.field,
         code="unsupported_by_upstream",
     )

@@ -18,6 +18,8 @@ from routing.table import Resolved, Target, in_order
 TRY_NEXT = frozenset({401, 402, 403, 408, 429})
 SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?")
 MAX_ERROR_BODY = 1024 * 1024
+NO_RETRY = {"x-should-retry": "false"}
+REFUSED = "The provider refused the gateway's account."
 
 
 class TryNext(Exception):
@@ -93,23 +95,24 @@ async def judge(call: Call, reply: Reply, held: Held, last: bool) -> None:
     if (status in TRY_NEXT or status >= 500) and not last:
         raise TryNext(status)
     if status in (401, 402, 403):
-        raise GatewayError("server_error", "The provider refused the gateway's account.", headers=NO_RETRY)
+        raise GatewayError("server_error", REFUSED, headers=NO_RETRY)
     if status in (503, 529):
         raise GatewayError("overloaded", "The provider is overloaded.", retry_after=_retry_after(reply) or 5)
     if status >= 500:
         raise GatewayError("server_error", "The provider failed to answer.")
     if status < 400:
         raise GatewayError("server_error", "The provider answered with a redirect, which is never followed.")
-    await held.read_error(MAX_ERROR_BODY, call.secrets())
+    await held.read_error(MAX_ERROR_BODY)
+    if held.ours:
+        if not last:
+            raise TryNext(status)
+        raise GatewayError("server_error", REFUSED, headers=NO_RETRY)
     call.entry.status, call.entry.error_kind = status, kind_of_status(status)
     held.extra_headers.append((b"x-gateway-error", call.entry.error_kind.encode()))
     if status == 429:
         held.extra_headers.append((b"retry-after", str(max(1, round(_retry_after(reply)))).encode()))
     elif status not in (408, 409):
         held.extra_headers.append((b"x-should-retry", b"false"))
-
-
-NO_RETRY = {"x-should-retry": "false"}
 
 
 def _retry_after(reply: Reply) -> float:

@@ -7,7 +7,6 @@ reply is read and parsed first: until then another target can still answer. Larg
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -42,10 +41,12 @@ class ErrorFirst(ReplyBroken):
 
 
 class Held:
-    """A reply that has begun and of which the client has seen nothing yet."""
+    """A reply that has begun and of which the client has seen nothing yet. ``ours``: it is an error of the gateway's
+    account at the provider, whatever its status."""
 
     body = b""
     complete = False
+    ours = False
     _decoder: Decoder | None = None
     _parser: Frames = NO_PARSER
 
@@ -75,29 +76,41 @@ class Held:
         elif "json" in self.content_type:
             await self._whole(client, idle)
 
-    async def read_error(self, limit: int, secrets: list[str]) -> None:
-        """Read an error reply to pass on, without any of our own ``secrets``, which some providers repeat."""
+    async def read_error(self, limit: int) -> None:
+        """Read an error reply to pass on, without any secret of ours, which some providers repeat."""
         self.stream = False
-        while len(self.body) <= limit and (chunk := await self._next()):
-            self.body += chunk
-        for secret in secrets:
+        parts: list[bytes] = []
+        size = 0
+        while size <= limit and (chunk := await self._next()):
+            parts.append(chunk)
+            size += len(chunk)
+        self.body = b"".join(parts)
+        for secret in self.call.secrets():
             self.body = self.body.replace(secret.encode(), b"***")
-        variant = self.call.target.upstream.variant if self.call.target is not None else None
-        if variant is not None and variant.read_error is not None:
-            self.body = self._reworded(variant.read_error)
         self.complete = True
+        # Google refuses a wrong key by the status of a wrong request.
+        self.ours = self.reply.status == 400 and b'"API_KEY_INVALID"' in self.body
+        self._reword()
 
-    def _reworded(self, read: Callable[[int, Any], Failed | None]) -> bytes:
+    def _reword(self) -> None:
         """An error of a vendor that serves the client's dialect, but has its own words for errors."""
-        call, status = self.call, self.reply.status
+        if (failed := self._variants_error()) is not None:
+            call = self.call
+            error = GatewayError(failed.kind, failed.message, status=self.reply.status, code=failed.code or None)
+            self.body = write_error(call.endpoint.dialect, error, call.entry.request_id)
+
+    def _variants_error(self) -> Failed | None:
+        """What the error says in the words of the upstream's variant; None where it has none of its own."""
+        variant = self.call.target.upstream.variant if self.call.target is not None else None
+        if variant is None or variant.read_error is None:
+            return None
+        return variant.read_error(self.reply.status, self._error_document())
+
+    def _error_document(self) -> Any:
         try:
-            failed = read(status, orjson.loads(self.body))
+            return orjson.loads(self.body)
         except ValueError:
-            failed = read(status, None)
-        if failed is None:
-            return self.body
-        error = GatewayError(failed.kind, failed.message, status=status, code=failed.code or None)
-        return write_error(call.endpoint.dialect, error, call.entry.request_id)
+            return None
 
     async def _next(self) -> bytes:
         chunk = await self.reply.next()

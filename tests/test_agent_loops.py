@@ -107,6 +107,17 @@ def standard(item: Item) -> Item:
     return (*item[:-1], item[-1].replace("-", "+").replace("_", "/")) if item[0] == "call" else item
 
 
+def joined(items: list[Item]) -> list[Item]:
+    """A text that came back in the pieces of its stream is one text."""
+    found: list[Item] = []
+    for item in items:
+        if item[0] == "text" and found and found[-1][0] == "text":
+            found[-1] = ("text", found[-1][1] + item[1])
+        elif item != ("text", ""):
+            found.append(item)
+    return found
+
+
 def without_ids(items: list[Item]) -> list[Item]:
     """Of an API whose calls have none; those of ours have to agree, which reading them has seen to."""
     return [(item[0], "", *item[2:]) if item[0] in ("call", "result") else item for item in items]
@@ -140,6 +151,7 @@ def check(client: str, name: str, player: Player, got: list[Item], number: int) 
         assert client == name or thoughts <= {turn.thinking for turn in SCRIPT}
         items = [item for item in items if item[0] != "thinking"]  # it may be told of them, and needs not be
         items = [standard(item) for item in items]
+    items = joined(items)
     assert items.pop(0) == ("user", QUESTION)
     flags = client in ("messages", "generate")
     for turn, calls in zip(SCRIPT[:number], player.said[:number], strict=True):

@@ -120,7 +120,7 @@ def test_stop_sequences_and_citations() -> None:
 
 
 def test_tool_names_come_back() -> None:
-    chat = Chat("openai_chat", NOVA, [], tools=[FunctionTool("a.b/c")])
+    chat = Chat("openai_chat", NOVA, [Message("user", [Text("Hi")])], tools=[FunctionTool("a.b/c")])
     wire = bedrock.write_request(chat)[0]["toolConfig"]["tools"][0]["toolSpec"]["name"]
     assert wire != "a.b/c"
     start = {"contentBlockIndex": 0, "start": {"toolUse": {"name": wire, "toolUseId": "t"}}}

@@ -57,7 +57,9 @@ def test_roles_alternate_and_a_user_begins() -> None:
     assert [m["role"] for m in doc["messages"]] == ["user", "assistant", "user"]
     assert doc["messages"][2]["content"] == [{"text": "a"}, {"text": "b"}, {"text": "c"}]
     assert dropped == ["messages.role"]
-    assert ask(Message("system", [Text("Go.")]))[0]["messages"] == [{"role": "user", "content": [{"text": "."}]}]
+    alone, dropped = ask(Message("system", [Text("Go.")]))
+    assert alone == {"messages": [{"role": "user", "content": [{"text": "Go."}]}]} and dropped == ["messages.role"]
+    assert ask(Message("assistant", [Text("Hello")]))[0]["messages"][0] == {"role": "user", "content": [{"text": "."}]}
 
 
 def test_results_stand_first_and_together() -> None:
@@ -223,8 +225,11 @@ def test_structured_output() -> None:
     assert told["type"] == "json_schema" and told["structure"]["jsonSchema"]["name"] == "N"
     cleaned = json.loads(told["structure"]["jsonSchema"]["schema"])
     assert cleaned["additionalProperties"] is False and "minimum" not in cleaned["properties"]["n"]
-    doc, dropped = ask(response_format=ResponseFormat("json_object"))
+    any_json = ResponseFormat("json_object")
+    doc, dropped = ask(Message("user", [Text("Answer in JSON.")]), response_format=any_json)
     assert "outputConfig" not in doc and dropped == ["response_format"]
+    with pytest.raises(Unsupported, match="response_format"):
+        ask(response_format=any_json)
 
 
 def test_metadata_tier_and_members_of_its_own() -> None:

@@ -14,7 +14,7 @@ from google import genai
 from google.genai import types as gemini
 from pydantic import BaseModel
 
-from providers.demo import APIS, DOT, MODELS
+from providers.demo import DOT, MODELS
 from tests.live import KEY, LIMIT, TENANT, Gateway, prepare, serve
 from tests.recordings import Json
 
@@ -43,7 +43,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     data = tmp_path_factory.mktemp("demo") / "data"
     config: Json = {
         "version": 1,
-        "providers": [{"name": "demo", "kind": "demo", "apis": list(APIS)}],
+        "providers": [{"name": "demo", "kind": "demo"}],
         "routes": [{"model": name, "targets": [{"provider": "demo"}]} for name in MODELS],
         "tenants": [{"name": TENANT, "keys": [{"name": "live", "key": KEY}]}],
     }
@@ -168,7 +168,7 @@ class TestChat:
 
     def test_thinking(self, chat: openai.OpenAI) -> None:
         reply = chat.chat.completions.create(model="demo", messages=user(), reasoning_effort="low")
-        assert "3 words" in reply.choices[0].message.model_dump()["reasoning_content"]
+        assert "Word count: 3" in reply.choices[0].message.model_dump()["reasoning_content"]
         details = reply.usage and reply.usage.completion_tokens_details
         assert reply.usage and details and 0 < (details.reasoning_tokens or 0) < reply.usage.completion_tokens
         none = chat.chat.completions.create(model="demo", messages=user(), reasoning_effort="none")
@@ -261,7 +261,8 @@ class TestAnthropic:
         assert SAID in whole.content[0].text and whole.stop_reason == "end_turn" and whole.usage.output_tokens
         with claude.messages.stream(model="demo", max_tokens=99, messages=user()) as stream:
             assert "".join(stream.text_stream) == whole.content[0].text
-            assert stream.get_final_message().usage.output_tokens == whole.usage.output_tokens
+            told = stream.get_final_message().usage
+        assert (told.input_tokens, told.output_tokens) == (whole.usage.input_tokens, whole.usage.output_tokens)
 
     def test_its_bounds(self, claude: anthropic.Anthropic) -> None:
         cut = claude.messages.create(model="demo", max_tokens=4, messages=user(WORDS))
@@ -278,10 +279,12 @@ class TestAnthropic:
             asked: Any = stream.get_final_message()
         call = asked.content[-1]
         assert (asked.stop_reason, call.name, call.input) == ("tool_use", "weather", {"city": "Paris"})
-        result = [{"type": "tool_result", "tool_use_id": call.id, "content": "21 degrees"}]
+        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": DOT}}
+        content = [{"type": "text", "text": "21 degrees"}, image]
+        result = [{"type": "tool_result", "tool_use_id": call.id, "content": content}]
         turns: Any = [*user("Paris"), {"role": "assistant", "content": asked.content}, *user(result)]
         told: Any = claude.messages.create(model="demo", max_tokens=99, messages=turns, tools=ANTHROPIC_TOOLS)
-        assert told.content[0].text == "The tool answered: 21 degrees"
+        assert told.content[0].text == "I see an image. The tool answered: 21 degrees"
 
     @pytest.mark.parametrize(
         ("choice", "called"),
@@ -301,7 +304,9 @@ class TestAnthropic:
             model="demo", max_tokens=2000, messages=user(content), thinking={"type": "enabled", "budget_tokens": 1024}
         )
         assert [block.type for block in reply.content] == ["thinking", "text"]
-        assert "I see an image. You said: Look" in reply.content[1].text and "words" in reply.content[0].thinking
+        assert (
+            "I see an image. You said: Look" in reply.content[1].text and "Word count: 1" in reply.content[0].thinking
+        )
 
     def test_a_schema_is_filled_in(self, claude: anthropic.Anthropic) -> None:
         reply = claude.messages.parse(model="demo", max_tokens=99, messages=user("Paris"), output_format=Answer)

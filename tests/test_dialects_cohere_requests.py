@@ -317,7 +317,7 @@ def test_its_own_fields_go_as_they_are() -> None:
     doc, dropped = cohere.write_request(Chat("cohere", "m", [Message("user", [Text("hi")])], extra=extra))
     assert doc == {"model": "m", "messages": [{"role": "user", "content": "hi"}], **extra}
     assert dropped == []
-    assert cohere.write_request(Chat("openai_chat", "m", [], extra=extra))[1] == list(extra)
+    assert written_for(extra=extra)[1] == list(extra)
 
 
 def test_where_it_is_asked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,14 +25,18 @@ from providers.chat import (
     Unsupported,
     function_tools,
 )
-from providers.dialects import CLIENTS, UPSTREAMS
-from providers.dialects.tool_names import unwrapped
+from providers.dialects import CLIENTS, UPSTREAMS, bedrock_write_request, cohere_write_request, ollama_write_request
+from providers.dialects.tool_names import ToolNames, unwrapped
 from providers.events import Event, Failed, Finished
+from providers.usage import Usage
 from tests.dialect_shapes import said, split
 from tests.recordings import Recording
 from tests.test_recordings import DIALECTS, chat_of, of_dialect, read, replies, reply_events
+from tests.upstream_replies import FILES, READ, Replied, replied
 
-PAIRS = [(client, upstream) for client in DIALECTS for upstream in DIALECTS if client != upstream]
+PAIRS = [(client, upstream) for client in DIALECTS for upstream in UPSTREAMS if client != upstream]
+NAMINGS = {"ollama": ollama_write_request.NAMING, "bedrock": bedrock_write_request.NAMING}
+NAMINGS["cohere"] = cohere_write_request.NAMING
 
 
 def texts(parts: list[Part]) -> str:
@@ -50,15 +55,20 @@ def words(part: Part) -> str:
 
 
 def arguments(call: ToolCall) -> Any:
-    text = unwrapped(call.arguments)
+    return free(unwrapped(call.arguments) or "{}") or {}
+
+
+def free(text: str) -> Any:
+    """JSON says the same however it is spaced."""
     try:
-        return json.loads(text or "{}") or {}
+        return json.loads(text)
     except ValueError:
         return text
 
 
-def carried(chat: Chat) -> dict[str, Any]:
-    """What a request says, wherever its dialect puts it: texts by speaker, calls, results, media, tools."""
+def carried(chat: Chat, narrowed: bool = False) -> dict[str, Any]:
+    """What a request says, wherever its dialect puts it: texts by speaker, calls, results, media, tools. ``narrowed``:
+    a choice of one tool is told by offering no other."""
     spoken: Counter[str] = Counter()
     calls, results, media = [], [], Counter[str]()
     messages = [Message("system", chat.system), *chat.messages]
@@ -68,15 +78,17 @@ def carried(chat: Chat) -> dict[str, Any]:
             if isinstance(part, ToolCall):
                 calls.append((part.name.rpartition("__")[2], arguments(part)))
             elif isinstance(part, ToolResult):
-                results.append(texts(part.parts))
+                results.append(free(texts(part.parts)))
                 media.update(
                     type(inner).__name__ for inner in part.parts if isinstance(inner, Image | File) and not words(inner)
                 )
             elif isinstance(part, Image | File) and not words(part):
                 media[type(part).__name__] += 1
     choice = chat.tool_choice
-    only = {name for _, name in choice.names} if choice and choice.mode == "allowed" else None
-    tools = [tool.name.rpartition("__")[2] for _, tool in function_tools(chat.tools) if not only or tool.name in only]
+    narrow = ("allowed", "tool") if narrowed else ("allowed",)
+    only = {name for _, name in choice.names} if choice and choice.mode in narrow else None
+    offered = [] if choice and choice.mode == "none" else function_tools(chat.tools)
+    tools = [tool.name.rpartition("__")[2] for _, tool in offered if not only or tool.name in only]
     given = chat.sampling
     return {
         "spoken": {role: length for role, length in spoken.items() if length},
@@ -116,12 +128,24 @@ def test_requests_say_the_same_in_every_other_dialect(client: str, upstream: str
             refused[error.field] += 1
             continue
         dropped_names.update(dropped)
-        back = CLIENTS[upstream].read_request(json.loads(json.dumps(doc)), UPSTREAMS[upstream].url(chat))
-        if why := lost(carried(chat), carried(back), dropped):
+        back = read_back(upstream, json.loads(json.dumps(doc)), chat)
+        if why := lost(carried(chat, upstream == "cohere"), carried(back), dropped):
             wrong.append(f"{recording.id}: {why}")
     print(f"\n{client} -> {upstream}: {total - len(wrong) - refused.total()} of {total}; refused {dict(refused)}")
     print("  dropped", dict(dropped_names))
     assert wrong == []
+
+
+def read_back(upstream: str, doc: Any, chat: Chat) -> Chat:
+    """The request that ``upstream`` was sent for ``chat``, its tools under the client's names."""
+    if upstream in CLIENTS:
+        return CLIENTS[upstream].read_request(doc, UPSTREAMS[upstream].url(chat))
+    back, names = READ[upstream](doc), ToolNames(chat, NAMINGS[upstream])
+    for _, tool in function_tools(back.tools):
+        tool.name = names.back(tool.name)[2]
+    for call in (part for message in back.messages for part in message.parts if isinstance(part, ToolCall)):
+        call.name = names.back(call.name)[2]
+    return back
 
 
 WORDS = {
@@ -158,8 +182,7 @@ def outcome(events: list[Event], client: str) -> Any:
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)
 def test_replies_say_the_same_in_every_other_dialect(client: str, upstream: str, stream: bool) -> None:
     wrong, total = [], 0
-    for recording in replies(upstream):
-        events = reply_events(upstream, recording, chat_of(upstream, recording))
+    for recording, events in recorded(upstream):
         if len([event for event in events if isinstance(event, Finished | Failed)]) != 1:
             continue  # errors, and n > 1, which only two dialects have
         total += 1
@@ -172,7 +195,48 @@ def test_replies_say_the_same_in_every_other_dialect(client: str, upstream: str,
     assert wrong == []
 
 
-def known(recording: Recording, one: Any, two: Any) -> bool:
+def recorded(upstream: str) -> Iterator[tuple[Recording | Replied, list[Event]]]:
+    """Every recorded good reply of ``upstream``, and what it says."""
+    if upstream in FILES:
+        yield from ((each, each.events(upstream)) for each in replied(upstream))
+    else:
+        yield from ((each, reply_events(upstream, each, chat_of(upstream, each))) for each in replies(upstream))
+
+
+#: Clients whose replies have one answer.
+ONE_CHOICE = ("openai_responses", "anthropic")
+
+
+@pytest.mark.parametrize("client", DIALECTS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_whole_and_streamed_replies_of_one_recording_say_the_same(upstream: str, client: str) -> None:
+    """What a client reads of ``write_response`` and of ``StreamWriter``, folded: text, thoughts, calls, end and usage."""
+    wrong, total = [], 0
+    for recording, events in recorded(upstream):
+        if b'"status":"queued"' in recording.reply:
+            continue  # in the background: there is nothing to stream yet
+        if client in ONE_CHOICE and len(said(events).choices) > 1:
+            continue
+        total += 1
+        whole, streamed = (
+            rewritten(client, events, Chat(client, "m", [], stream=stream, stream_usage=True), stream)
+            for stream in (False, True)
+        )
+        one, two = folded(whole, client), folded(streamed, client)
+        if one != two:
+            wrong.append(f"{recording.id}: {str(one)[:700]} as a stream {str(two)[:700]}")
+    print(f"\n{upstream} -> {client}: {total - len(wrong)} of {total} say the same whole and streamed")
+    assert wrong == [] and total
+
+
+def folded(events: list[Event], client: str) -> Any:
+    """``outcome`` and the thoughts; usage that no upstream told may be told as zeros."""
+    choices, usage, failed = outcome(events, client)
+    thoughts = [] if failed else [thought for _, thought, _, _ in said(events).choices]
+    return choices, usage or Usage(), failed, thoughts
+
+
+def known(recording: Recording | Replied, one: Any, two: Any) -> bool:
     """Usage that no upstream told is told as zeros where the client's dialect requires some; a refusal is a filter."""
     (choices, usage, failed), (others, told, other_failed) = one, two
     refusal = "refusal" in recording.reply.decode() and [c[:2] for c in choices] == [c[:2] for c in others]

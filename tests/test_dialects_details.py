@@ -160,7 +160,7 @@ def test_audio_tokens_are_read_and_written() -> None:
         (
             "cohere",
             {"usage": {"billed_units": {"input_tokens": 27, "output_tokens": 66}, "cached_tokens": 512, "tokens": {"input_tokens": 556, "output_tokens": 69}}},
-            Usage(27, 66, 27),
+            Usage(27, 66),
         ),
         ("cohere", {"delta": {"usage": {"tokens": {"input_tokens": 5, "output_tokens": 6}}}}, Usage(5, 6)),
         ("cohere", {"meta": {"billed_units": {"input_tokens": 4}}}, Usage(4, 0)),

@@ -44,10 +44,12 @@ from tests.test_recordings import DIALECTS, of_dialect, read
 Json = Any
 #: Why a recorded request of another API may be refused: what there is no word for, or what only its vendor keeps.
 REFUSED = {
-    "tool_choice", "n", "logit_bias", "modalities", "audio", "grammar", "messages.tool_calls.arguments",
-    "previous_response_id", "cachedContent", "container", "conversation", "background", "prompt",
+    "tool_choice", "n", "logit_bias", "modalities", "audio", "grammar", "previous_response_id", "cachedContent",
+    "container", "conversation", "background", "prompt",
 }  # fmt: skip
 REFUSED_KINDS = ("tools.", "messages.content.")
+#: Where a result names a call that the request does not have: its vendor does.
+ORPHANS = ("call_id", "tool_use_id", ".functionResponse")
 
 
 def write(chat: Chat, lenient: bool = False) -> tuple[Json, list[str]]:
@@ -100,7 +102,8 @@ def test_requests_of_every_client_can_be_written(client: str) -> None:
             doc, _ = write(chat)
         except Unsupported as error:
             refusals[error.field] += 1
-            assert error.field in REFUSED or error.field.startswith(REFUSED_KINDS), recording.id
+            known = error.field in REFUSED or error.field.startswith(REFUSED_KINDS) or error.field.endswith(ORPHANS)
+            assert known, (recording.id, error.field)
             continue
         said_there = "\n".join(message["content"] for message in doc["messages"])
         assert all(text in said_there for text in words(chat)), recording.id
@@ -261,8 +264,6 @@ def test_formats(form: ResponseFormat, wire: Json) -> None:
         (asked(Message("user", [Image(Source("file", "file_1"))])), "messages.content.image.file"),
         (asked(Message("user", [Audio(Source("data", "aGk=", "audio/wav"))])), "messages.content.audio"),
         (asked(Message("user", [File(Source("data", "aGk=", "application/pdf"))])), "messages.content.file"),
-        (asked(Message("assistant", [ToolCall("c", "f", '{"cut')])), "messages.tool_calls.arguments"),
-        (asked(Message("assistant", [ToolCall("c", "f", "[1]")])), "messages.tool_calls.arguments"),
     ],
 )
 def test_what_would_mean_something_else_is_refused(chat: Chat, field: str) -> None:

@@ -114,6 +114,14 @@ async def test_a_native_turn_passes_as_it_came(store: bool) -> None:
     assert events[-1]["response"] == response(1, store)
 
 
+async def test_a_message_of_very_many_texts_passes_too() -> None:
+    up, many = Natively(), ["a", 'b"'] * 60_000
+    async with plane(native(), up) as p, connected(p) as socket:
+        tools = [{"type": "function", "name": "f", "parameters": {"enum": many}}]
+        assert (await socket.turn(stream_id="a", tools=tools, temperature=1.5))["type"] == "response.completed"
+    assert up.bodies == [{"stream": True, "model": "gpt", "input": "hi", "tools": tools, "temperature": 1.5}]
+
+
 async def test_each_turn_has_a_row_of_its_own() -> None:
     async with plane(chat_only(), chats) as p, connected(p, x_request_id="c") as socket:
         for _ in range(3):

@@ -103,17 +103,12 @@ def _output(chat: Chat, loss: Loss) -> Json:
             return present(output_config=config) | {"output_format": told}
         config["format"] = told
     elif form is not None and form.kind == "json_object":
-        # An object of any shape is no schema here. Where the words ask for JSON, as OpenAI demands, the model is still
-        # told to; where only this field did, it is not.
-        (loss.drop if _asks_for_json(chat) else loss.refuse)("response_format")
+        # An object of any shape is no schema here. Where the words ask for JSON the model is still told to; where only
+        # this field did, it is not.
+        (loss.drop if turns.asks_for_json(chat) else loss.refuse)("response_format")
     elif form is not None and not loss.foreign:
         config["format"] = {"type": form.kind} | form.extra
     return present(output_config=config)
-
-
-def _asks_for_json(chat: Chat) -> bool:
-    parts = [*chat.system, *(part for message in chat.messages for part in message.parts)]
-    return any("json" in part.text.lower() for part in parts if isinstance(part, Text))
 
 
 def _reasoning(chat: Chat, doc: Json, loss: Loss) -> None:

@@ -37,7 +37,7 @@ from providers.dialects.bedrock_families import FIELDS, SINCE_4_5, family, field
 from providers.dialects.bedrock_media import medium
 from providers.dialects.loss import Loss
 from providers.dialects.tiers import request_tier
-from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
+from providers.dialects.tool_names import Naming, ToolNames, as_function, as_object, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, for_anthropic_output
 
@@ -102,8 +102,8 @@ def _output(chat: Chat, loss: Loss) -> Json:
     if form is None or form.kind == "text":
         return {}
     if form.kind != "json_schema":
-        # OpenAI demands that the prompt itself asks for JSON, so the model is still told.
-        loss.drop("response_format")
+        # There is no word for JSON of any shape; where the words ask for it, the model is still told to.
+        (loss.drop if turns.asks_for_json(chat) else loss.refuse)("response_format")
         return {}
     loss.own("response_format", form.extra)
     schema = orjson.dumps(for_anthropic_output(form.schema or EMPTY)).decode()
@@ -244,13 +244,7 @@ class _Messages:
         self.loss.own("messages.tool_calls", call.extra)
         arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments
         name = self.names.wire(call.name, call.namespace)
-        return {"toolUse": {"toolUseId": legal_id(call.id, self.kin), "name": name, "input": self._input(arguments)}}
-
-    def _input(self, arguments: str) -> Json:
-        found = _object(arguments or "{}")
-        if found is None:
-            self.loss.refuse("messages.tool_calls.arguments")
-        return found or {}
+        return {"toolUse": {"toolUseId": legal_id(call.id, self.kin), "name": name, "input": as_object(arguments)}}
 
     def _tool_result(self, result: ToolResult) -> Json:
         self.loss.own("messages.content", result.extra)

@@ -30,7 +30,7 @@ from providers.dialects import turns
 from providers.dialects.efforts import budget_of
 from providers.dialects.loss import Loss
 from providers.dialects.tiers import request_tier
-from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
+from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, object_text, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, walked
 
@@ -189,7 +189,7 @@ class _Messages:
             self.loss.drop("messages.thought_signature")
         self.loss.own("messages.tool_calls", call.extra)
         self.loss.drop_cache(call.cache)
-        arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments or "{}"
+        arguments = wrapped(call.arguments) if call.kind == "custom" else object_text(call.arguments)
         function = {"name": self.names.wire(call.name, call.namespace), "arguments": arguments}
         return {"id": call.id, "type": "function", "function": function}
 

@@ -7,9 +7,6 @@ to be chosen: only which tools are offered.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import orjson
 
 from providers.chat import (
     Chat,
@@ -36,7 +33,7 @@ from providers.dialects import turns
 from providers.dialects.efforts import effort_of
 from providers.dialects.loss import Loss
 from providers.dialects.tiers import request_tier
-from providers.dialects.tool_names import Naming, ToolNames, as_function, names_for, wrapped
+from providers.dialects.tool_names import Naming, ToolNames, as_function, as_object, names_for, wrapped
 from providers.fields import present
 from providers.schemas import EMPTY, inlined
 
@@ -175,18 +172,8 @@ class _Messages:
         self.loss.drop_cache(call.cache)
         extra = self.loss.own("messages.tool_calls", call.extra)
         arguments = wrapped(call.arguments) if call.kind == "custom" else call.arguments
-        body = {"name": self.names.wire(call.name, call.namespace), "arguments": self._arguments(arguments)}
+        body = {"name": self.names.wire(call.name, call.namespace), "arguments": as_object(arguments)}
         return present(id=call.id) | {"type": "function", "function": body} | extra
-
-    def _arguments(self, arguments: str) -> Any:
-        try:
-            found = orjson.loads(arguments or "{}") or {}
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            self.loss.refuse("messages.tool_calls.arguments")
-            return {}
-        return found
 
     def _result(self, result: ToolResult) -> list[Part]:
         """Adds the tool message; gives its images, which only a user message shows to every model."""

@@ -77,15 +77,17 @@ def read_response(doc: Any, chat: Chat | None = None) -> list[Event]:
 
 
 class _Choice:
-    """What was seen of one choice. ``calls`` maps the upstream's call index to ours, and to its id."""
+    """What was seen of one choice. ``calls`` maps the upstream's call index to ours, and to its id; ``thought`` is the
+    form of thinking that goes on unsigned."""
 
-    __slots__ = ("calls", "count", "detail", "finished")
+    __slots__ = ("calls", "count", "detail", "finished", "thought")
 
     def __init__(self) -> None:
         self.calls: dict[int, tuple[int, str]] = {}
         self.count = 0
         self.finished = False
         self.detail = -1
+        self.thought = ""
 
 
 class StreamReader(Reader):
@@ -159,7 +161,7 @@ class StreamReader(Reader):
             found += [Logprobs(logprobs[kind], kind, index) for kind in LOGPROBS if logprobs.get(kind)]
         if (reason := raw.get("finish_reason")) and not seen.finished:
             found.append(self._finish(index, seen, reason))
-        return found
+        return _sealed(found, index, seen)
 
     def _finish(self, index: int, seen: _Choice, native: str) -> Finished:
         seen.finished = True
@@ -250,6 +252,19 @@ class StreamReader(Reader):
         if signature := google.get("thought_signature"):
             started.signature, started.signed_by = signature, "gemini"
         return started
+
+
+def _sealed(found: list[Event], at: int, seen: _Choice) -> list[Event]:
+    """``found`` with the end of unsigned thinking: it tells whose that is and in which form, for who hands it back."""
+    for place, event in enumerate(found):
+        if isinstance(event, ThinkingDelta):
+            seen.thought = event.form
+        elif isinstance(event, Signed):
+            seen.thought = ""
+        elif seen.thought and not isinstance(event, Break):
+            form, seen.thought = seen.thought, ""
+            return [*found[:place], Signed("", DIALECT, False, at, "", form), *found[place:]]
+    return found
 
 
 def _told(details: Any) -> bool:

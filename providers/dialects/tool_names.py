@@ -132,6 +132,12 @@ def as_object(arguments: str) -> Json:
     return found if isinstance(found, dict) else {INPUT: arguments}
 
 
+def object_text(arguments: str) -> str:
+    """``arguments`` as they are where they tell an object, else ``as_object``'s text."""
+    found = as_object(arguments)
+    return arguments if arguments and found != {INPUT: arguments} else orjson.dumps(found).decode()
+
+
 class InputText:
     """Unwraps ``{"input": "…"}`` as it streams: ``feed`` gives what is certain of the string so far."""
 

@@ -100,6 +100,12 @@ def results_apart(message: Message) -> tuple[list[ToolResult], list[Part]]:
     return results, [part for part in message.parts if not isinstance(part, ToolResult)]
 
 
+def asks_for_json(chat: Chat) -> bool:
+    """Whether the words of ``chat`` ask for JSON, as OpenAI demands of them that ask by a field."""
+    parts = [*chat.system, *(part for message in chat.messages for part in message.parts)]
+    return any("json" in part.text.lower() for part in parts if isinstance(part, Text))
+
+
 def is_words(part: Part) -> bool:
     """Whether ``part`` is plain text, a document of plain text included."""
     return isinstance(part, Text | Refusal) or (isinstance(part, File) and part.source.kind == "text")
