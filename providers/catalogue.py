@@ -7,11 +7,12 @@ so that an unchanged list makes no revision.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 from asgiref.sync import sync_to_async
@@ -24,7 +25,6 @@ from providers.demo import DemoTransport
 from providers.errors import UpstreamError
 from providers.light import Header
 from providers.load import upstream_of
-from providers.presets import PRESETS
 from providers.upstream import Connections, Upstream
 from providers.validators import allowed_addresses
 
@@ -34,6 +34,8 @@ MAX_BYTES = 16 * 2**20
 MAX_PAGES = 50
 MAX_MODELS = 10_000
 MAX_DETAILS = 4000
+#: What Google puts before a model's name.
+PUBLISHED = re.compile(r"\A(publishers/[^/]+/)?models/")
 #: What some servers say anew with every answer (vLLM): not a change.
 VOLATILE = ("created", "permission")
 
@@ -60,6 +62,7 @@ class Listing:
     more: Callable[[Mapping[str, Any]], str]
     query: str = ""
     headers: tuple[Header, ...] = ()
+    base: Callable[[str], str] = str  # the address of the list, from that of the models
 
 
 def _after(page: Mapping[str, Any]) -> str:
@@ -70,11 +73,48 @@ def _token(page: Mapping[str, Any]) -> str:
     return f"pageToken={quote(str(page['nextPageToken']), safe='')}" if page.get("nextPageToken") else ""
 
 
+def _next_page(page: Mapping[str, Any]) -> str:
+    token = page.get("next_page_token")
+    return f"page_token={quote(str(token), safe='')}" if token else ""
+
+
+def _no_more(page: Mapping[str, Any]) -> str:
+    return ""
+
+
+def _origin(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _control_plane(base_url: str) -> str:
+    """AWS lists models at another host than it runs them."""
+    return base_url.replace("//bedrock-runtime", "//bedrock", 1)
+
+
 OPENAI = Listing("/v1/models", "data", "id", _after)
-LISTINGS: dict[tuple[str, ...], Listing] = {
-    ("messages",): Listing("/v1/models", "data", "id", _after, "limit=1000", ((b"anthropic-version", b"2023-06-01"),)),
-    ("generate",): Listing("/v1beta/models", "models", "name", _token, "pageSize=1000"),
+ANTHROPIC = Listing("/v1/models", "data", "id", _after, "limit=1000", ((b"anthropic-version", b"2023-06-01"),))
+GEMINI = Listing("/v1beta/models", "models", "name", _token, "pageSize=1000")
+BEDROCK = Listing("/foundation-models", "modelSummaries", "modelId", _no_more, base=_control_plane)
+COHERE = Listing("/v1/models", "models", "name", _next_page, "page_size=1000")
+VERTEX = Listing("/v1beta1/publishers/google/models", "publisherModels", "name", _token, base=_origin)
+LISTINGS: dict[str, Listing] = {
+    "anthropic": ANTHROPIC,
+    "anthropic-compatible": ANTHROPIC,
+    "gemini": GEMINI,
+    "gemini-compatible": GEMINI,
+    "bedrock": BEDROCK,
+    "bedrock-anthropic": replace(BEDROCK, query="byProvider=anthropic"),
+    "cohere": COHERE,
+    "vertex": VERTEX,
+    "vertex-anthropic": replace(VERTEX, path="/v1beta1/publishers/anthropic/models"),
 }
+
+
+def listing_of(upstream: Upstream) -> Listing:
+    if upstream.api_version:  # Azure's dated API
+        return replace(OPENAI, path="/openai/models", query=f"api-version={upstream.api_version}")
+    return LISTINGS.get(upstream.kind, OPENAI)
 
 
 def connections() -> Connections:
@@ -109,7 +149,8 @@ def _why(error: UpstreamError) -> str:
 
 
 async def _list(upstream: Upstream, pool: Connections) -> Probe:
-    listing = LISTINGS.get(PRESETS[upstream.kind].apis, OPENAI)
+    listing = listing_of(upstream)
+    upstream = replace(upstream, base_url=listing.base(upstream.base_url))
     models_found: dict[str, Mapping[str, Any]] = {}
     more, first = "", ""
     for _ in range(MAX_PAGES):
@@ -151,7 +192,7 @@ def _models(rows: list[Any], listing: Listing) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for row in rows[:MAX_MODELS]:
         name = row.get(listing.name) if isinstance(row, dict) else None
-        name = name.removeprefix("models/") if isinstance(name, str) else ""
+        name = PUBLISHED.sub("", name) if isinstance(name, str) else ""
         if 0 < len(name) <= 255 and name.isprintable():
             text = orjson.dumps(row)
             legal = len(text) <= MAX_DETAILS and b"\\u0000" not in text  # PostgreSQL stores no NUL

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from providers.errors import ReplyBroken, UpstreamError
 from providers.light import Header
+from providers.usage import Usage
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError
 from tenants.keys import Key, Tenant
@@ -41,7 +42,7 @@ UNMETERED = frozenset(
     }
 )
 #: Endpoints that generate text, whose tokens can be estimated where the upstream tells none.
-GENERATING = frozenset({"chat", "completions", "responses", "messages", "generate", "unified"})
+GENERATING = frozenset({"chat", "completions", "responses", "responses.compact", "messages", "generate", "unified"})
 
 
 class Call:
@@ -98,6 +99,9 @@ class Call:
     def aim(self, target: Target) -> None:
         """Say in the entry where this attempt goes."""
         entry, upstream = self.entry, target.upstream
+        if entry.attempts:
+            self._take(Usage())  # what the attempt before has told
+            entry.estimated = False
         self.target = target
         self.idle = upstream.idle_timeout
         entry.provider_id, entry.provider = upstream.id, upstream.name
@@ -130,13 +134,25 @@ class Call:
         if tap.failed and not entry.error_kind:
             entry.error_kind = "server_error"
         if tap.usage is not None:
-            usage = tap.usage
-            entry.input_tokens, entry.output_tokens = usage.input_tokens, usage.output_tokens
-            entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read_tokens, usage.cache_write_tokens
-            entry.reasoning_tokens = usage.reasoning_tokens
+            self._take(tap.usage)
         cut_short = entry.stream and not tap.complete
         if self.endpoint.name in GENERATING and (cut_short or (tap.usage is None and tap.complete)):
             self._estimate(tap)
+
+    def spend(self, tap: Tap) -> None:
+        """Count what an attempt has cost that came to nothing: the upstream bills it."""
+        if self.endpoint.name in UNMETERED:
+            return
+        if tap.usage is not None:
+            self._take(tap.usage)
+        if tap.characters:
+            self._estimate(tap)
+
+    def _take(self, usage: Usage) -> None:
+        entry = self.entry
+        entry.input_tokens, entry.output_tokens = usage.input_tokens, usage.output_tokens
+        entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read_tokens, usage.cache_write_tokens
+        entry.reasoning_tokens = usage.reasoning_tokens
 
     def _estimate(self, tap: Tap) -> None:
         """What was generated counts, however little of it the upstream has told: a stream that was cut short, and a

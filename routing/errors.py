@@ -83,7 +83,10 @@ def of_upstream(error: UpstreamError) -> GatewayError:
         if error.failed.kind in OURS:
             return GatewayError("server_error", "The provider refused the gateway's account.")
         failed = error.failed
-        return GatewayError(error.kind, failed.message, param=failed.param or None, code=failed.code or None)
+        wait = 5 if error.kind in ("rate_limit", "overloaded") else 0
+        return GatewayError(
+            error.kind, failed.message, param=failed.param or None, code=failed.code or None, retry_after=wait
+        )
     return GatewayError(error.kind, f"Upstream: {error}.", status=error.status)
 
 

@@ -129,12 +129,14 @@ class Gateway:
                 await responses.resume(call, call.kept or self.kept, self.seal)
             await admission.check_objects(call)
             targets = refusals.targets(call, resolved, self.rng)
-            if call.endpoint.name in COUNT and not counts(call, targets[0]):
+            is_count = call.endpoint.name in COUNT
+            if is_count and not counts(call, targets[0]):
                 await counting.estimate(call, client)
             elif call.warm:
                 await warming.answer(call, client, call.kept or self.kept)
             else:
-                await self.relay(call, client, targets, table)
+                served = [t for t in targets if counts(call, t)] if is_count else targets
+                await self.relay(call, client, served, table)
 
     async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
         """Try each target until one answers, and carry its reply to the client."""
@@ -212,6 +214,7 @@ class Gateway:
 
     async def _hold(self, call: Call, client: Client, reply: Reply, request: requests.Request, last: bool) -> Held:
         """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
+        held: Held | None = None
         try:
             if request.dropped:
                 self.metrics.dropped(call)
@@ -222,6 +225,8 @@ class Gateway:
             else:
                 await held.wait(client, call.idle)
         except BaseException:
+            if held is not None:
+                call.spend(held.tap)
             await reply.close()
             raise
         self.metrics.attempt(call.entry.provider, "ok")
@@ -263,7 +268,7 @@ class Gateway:
 
 
 def _inexpressible(call: Call, loss: refusals.Inexpressible) -> GatewayError:
-    return GatewayError(
+    return loss.said or GatewayError(
         "invalid_request",
         f"The field {loss.field} cannot be expressed in the {loss.dialect.replace('_', ' ')} API of the provider {call.entry.provider}.",
         param=loss.field,

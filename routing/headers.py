@@ -91,10 +91,14 @@ def query_without_key(query: bytes) -> bytes:
     return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] != b"key")
 
 
-@lru_cache(4096)
 def safe(text: str) -> bytes:
     """``text`` as a header value: printable ASCII, everything else escaped, at most 256 bytes."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text[:256]).encode("ascii")
+    return _escaped(text[:256])
+
+
+@lru_cache(4096)
+def _escaped(text: str) -> bytes:
+    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
 @lru_cache(4096)

@@ -29,9 +29,7 @@ class Outgoing:
 
     def __init__(self, call: Call, target: Target, table: Table) -> None:
         name = target.model or call.model
-        rewrites = (
-            table.rewrites_for(call.resolved.route.id, target.upstream.id) if table.rewrites and call.resolved else []
-        )
+        rewrites = rewrites_of(call, target, table)
         asked = call.entry.model
         self.path = _path(call, name)
         self.query = b"alt=sse" if call.streamed_by_body else query_without_key(call.query)
@@ -59,9 +57,7 @@ class Outgoing:
             self.body = jsonbytes.remove(self.body, "stream")
         if call.endpoint.api in ("chat", "completions") and call.stream and target.upstream.stream_usage == "ask":
             self._ask_usage(call.doc)
-        for rewrite in rewrites:
-            if rewrite.place == "body":
-                self.body = rewritten(self.body, rewrite)
+        self.body = rewrite_body(self.body, rewrites)
 
     def _ask_usage(self, doc: dict[str, Any]) -> None:
         options = doc.get("stream_options")
@@ -95,6 +91,13 @@ def _headers(call: Call, rewrites: list[Rewrite]) -> list[Header]:
     return rewrite_headers(headers, rewrites) if rewrites else headers
 
 
+def rewrites_of(call: Call, target: Target, table: Table) -> list[Rewrite]:
+    """The operator's changes to what this target gets."""
+    if not table.rewrites or call.resolved is None:
+        return []
+    return table.rewrites_for(call.resolved.route.id, target.upstream.id)
+
+
 def rewrite_headers(headers: list[Header], rewrites: list[Rewrite]) -> list[Header]:
     """``headers`` after the rewrites that are of headers."""
     for rewrite in rewrites:
@@ -119,8 +122,15 @@ def _renamed(call: Call, name: str) -> bytes:
     return spelled.sub(lambda match: match[1] + b'"' + (match[2] or b"") + orjson.dumps(name)[1:], call.body)
 
 
-def rewritten(body: bytes, rewrite: Rewrite) -> bytes:
-    """``body`` after one rewrite of a top-level field."""
+def rewrite_body(body: bytes, rewrites: list[Rewrite]) -> bytes:
+    """``body`` after the rewrites that are of its top-level fields."""
+    for rewrite in rewrites:
+        if rewrite.place == "body":
+            body = _rewritten(body, rewrite)
+    return body
+
+
+def _rewritten(body: bytes, rewrite: Rewrite) -> bytes:
     present = any(key == rewrite.name for key, *_ in jsonbytes.spans(body))
     if rewrite.action == "remove":
         return jsonbytes.remove(body, rewrite.name) if present else body

@@ -31,12 +31,13 @@ class TryNext(Exception):
 
 
 class Inexpressible(Exception):
-    """The target's API has no way to say what the client's ``field`` says."""
+    """The target's API has no way to say what the client's ``field`` says; ``said`` tells more of why."""
 
-    def __init__(self, field: str, dialect: str) -> None:
+    def __init__(self, field: str, dialect: str, said: GatewayError | None = None) -> None:
         super().__init__(field)
         self.field = field
         self.dialect = dialect
+        self.said = said
 
 
 def targets(call: Call, resolved: Resolved, rng: random.Random) -> list[Target]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -274,3 +275,61 @@ def test_the_demo_provider_answers(admin_client: Client, db: None) -> None:
     assert "It works." in admin_client.post(url(demo)).content.decode()
     assert stored(demo) == ["demo", "demo-embedding"]
     assert json.loads(json.dumps(demo.models.get(name="demo").details))["id"] == "demo"
+
+
+@pytest.mark.parametrize(
+    ("kind", "base_url", "pages", "asked", "names"),
+    [
+        (
+            "bedrock",
+            "https://bedrock-runtime.eu-west-1.amazonaws.com",
+            [{"modelSummaries": [{"modelId": "amazon.nova-lite-v1:0"}]}],
+            ["https://bedrock.eu-west-1.amazonaws.com/foundation-models"],
+            ["amazon.nova-lite-v1:0"],
+        ),
+        (
+            "cohere",
+            "https://api.cohere.com",
+            [
+                {"models": [{"name": "command-a"}], "next_page_token": "p2"},
+                {"models": [{"name": "embed-v4"}], "next_page_token": ""},
+            ],
+            [
+                "https://api.cohere.com/v1/models?page_size=1000",
+                "https://api.cohere.com/v1/models?page_size=1000&page_token=p2",
+            ],
+            ["command-a", "embed-v4"],
+        ),
+        (
+            "vertex",
+            "https://eu-aiplatform.googleapis.com/v1/projects/p/locations/eu",
+            [{"publisherModels": [{"name": "publishers/google/models/gemini-x"}]}],
+            ["https://eu-aiplatform.googleapis.com/v1beta1/publishers/google/models"],
+            ["gemini-x"],
+        ),
+    ],
+)
+def test_vendors_with_lists_of_their_own(
+    kind: str, base_url: str, pages: list[Any], asked: list[str], names: list[str]
+) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return httpx.Response(200, json=pages[len(seen) - 1])
+
+    probe = ask(answer, kind, base_url)
+    assert seen == asked and list(probe.models) == names and probe.ok
+
+
+def test_azures_dated_list() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(str(request.url))
+        return listing("gpt-5")
+
+    pool = Connections(transports={"*": httpx.MockTransport(answer)})
+    dated = replace(upstream("azure-openai", "https://r.openai.azure.com"), api_version="2024-10-21")
+    assert async_to_sync(catalogue.probe)(dated, pool).ok
+    assert seen == ["https://r.openai.azure.com/openai/models?api-version=2024-10-21"]

@@ -122,36 +122,34 @@ ORPHANS = {
 }
 ALL = frozenset(DIALECTS)
 FROM_OPENAI = frozenset(("openai_chat", "openai_responses"))
-#: What an upstream cannot take -> (the request, the upstreams that refuse it, the clients who can say it, the field).
-REFUSED: dict[str, tuple[Callable[[str], Doc], frozenset[str], frozenset[str], str]] = {
-    "the result of no call": (lambda client: called(client, "{}", call=False), ALL, ALL, ""),
+#: What an upstream cannot take -> (the request, the upstreams that refuse it and the field that each names, the clients
+#: who can say it). An empty field is the client's own name for a result's call.
+REFUSED: dict[str, tuple[Callable[[str], Doc], dict[str, str], frozenset[str]]] = {
+    "the result of no call": (lambda client: called(client, "{}", call=False), dict.fromkeys(UPSTREAMS, ""), ALL),
     "an image that is no web image": (
         lambda client: pictured(client, TIFF),
-        frozenset(("anthropic",)),
+        {"anthropic": "messages.content.image.media_type", "bedrock": "messages.content.image"},
         ALL,
-        "messages.content.image.media_type",
     ),
-    "a stop sequence": (lambda client: limits(client, "stop", ["x"]), frozenset(("openai_responses",)), ALL, "stop"),
+    "a stop sequence": (lambda client: limits(client, "stop", ["x"]), {"openai_responses": "stop"}, ALL),
     "logprobs": (
         lambda client: asked(client, generationConfig={"responseLogprobs": True}, logprobs=True),
-        frozenset(("anthropic",)),
+        dict.fromkeys(("anthropic", "bedrock"), "logprobs"),
         frozenset(("openai_chat", "gemini")),
-        "logprobs",
     ),
     "any JSON that nothing else asks for": (
         lambda client: jsoned(client, "Say something."),
-        frozenset(("anthropic",)),
+        dict.fromkeys(("anthropic", "bedrock"), "response_format"),
         ALL - {"anthropic"},
-        "response_format",
     ),
 }
 
 
-@pytest.mark.parametrize("upstream", DIALECTS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", DIALECTS)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_an_upstream_cannot_take_is_refused_by_name(case: str, client: str, upstream: str) -> None:
-    make, refusing, clients, field = REFUSED[case]
+    make, refusing, clients = REFUSED[case]
     if client not in clients:
         pytest.skip("cannot be said in that dialect")
     if client == upstream or upstream not in refusing:
@@ -159,40 +157,47 @@ def test_what_an_upstream_cannot_take_is_refused_by_name(case: str, client: str,
         return
     with pytest.raises(Unsupported) as caught:
         sent(client, upstream, make(client))
-    assert (caught.value.field, caught.value.dialect) == (field or ORPHANS[client], upstream)
+    assert (caught.value.field, caught.value.dialect) == (refusing[upstream] or ORPHANS[client], upstream)
     assert caught.value.field in sent(client, upstream, make(client), lenient=True)[1]
 
 
+@pytest.mark.parametrize("upstream", ["anthropic", "bedrock"])
 @pytest.mark.parametrize("client", sorted(ALL - {"anthropic"}))
-def test_json_that_the_words_ask_for_is_named_as_dropped(client: str) -> None:
-    assert sent(client, "anthropic", jsoned(client, "Answer in JSON."))[1] == ["response_format"]
+def test_json_that_the_words_ask_for_is_named_as_dropped(client: str, upstream: str) -> None:
+    assert sent(client, upstream, jsoned(client, "Answer in JSON."))[1] == ["response_format"]
 
 
-@pytest.mark.parametrize("upstream", ["anthropic", "gemini"])
+#: Upstream -> where a request of ``called`` has the arguments of its call.
+ARGUMENTS: dict[str, Callable[[Doc], Any]] = {
+    "anthropic": lambda body: body["messages"][1]["content"][0]["input"],
+    "gemini": lambda body: body["contents"][1]["parts"][0]["functionCall"]["args"],
+    "bedrock": lambda body: body["messages"][1]["content"][0]["toolUse"]["input"],
+    "ollama": lambda body: body["messages"][1]["tool_calls"][0]["function"]["arguments"],
+    "cohere": lambda body: json.loads(body["messages"][1]["tool_calls"][0]["function"]["arguments"]),
+}
+
+
+@pytest.mark.parametrize("upstream", ARGUMENTS)
 @pytest.mark.parametrize("client", sorted(FROM_OPENAI))
 @pytest.mark.parametrize("arguments", ['{"a": "cut', "[1]", '"text"', "not JSON"])
 def test_arguments_that_are_no_object_are_shown_as_text(client: str, upstream: str, arguments: str) -> None:
     """The model wrote them so, and is to read what it wrote; a refusal would end the conversation for good."""
     body, _ = sent(client, upstream, called(client, arguments))
-    if upstream == "anthropic":
-        given = body["messages"][1]["content"][0]["input"]
-    else:
-        given = body["contents"][1]["parts"][0]["functionCall"]["args"]
-    assert given == {"input": arguments}
+    assert ARGUMENTS[upstream](body) == {"input": arguments}
 
 
-@pytest.mark.parametrize("upstream", DIALECTS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", DIALECTS)
 @pytest.mark.parametrize("make", [tooled, shaped])
 @pytest.mark.parametrize("schema", [CYCLE, BOMB, deep(90)], ids=["cycle", "bomb", "deep"])
 def test_schemas_without_end_are_sent(make: Any, schema: Doc, client: str, upstream: str) -> None:
     body = json.dumps(sent(client, upstream, make(client, schema))[0])
-    assert len(body) < 20 * len(json.dumps(schema))
-    if schema is CYCLE:
+    assert len(body) < (20 if upstream != "ollama" else 100) * len(json.dumps(schema))
+    if schema is CYCLE and (upstream != "ollama" or make is shaped):  # which takes no references in tools
         assert "#/$defs/T" in body  # legal references stay
 
 
-@pytest.mark.parametrize("upstream", DIALECTS)
+@pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize("client", DIALECTS)
 def test_large_media_are_not_read_twice_over(client: str, upstream: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Printed, not judged: 5 MB take milliseconds, and a second where work is quadratic."""
@@ -207,7 +212,7 @@ def test_large_media_are_not_read_twice_over(client: str, upstream: str, capsys:
     assert data in json.dumps(body)
 
 
-@pytest.mark.parametrize("upstream", ["anthropic", "gemini"])
+@pytest.mark.parametrize("upstream", ["anthropic", "gemini", "bedrock"])
 @pytest.mark.parametrize("client", sorted(FROM_OPENAI))
 def test_a_system_that_speaks_alone_is_answered(client: str, upstream: str) -> None:
     doc = request(client, [turn(client, "system", "first"), turn(client, "developer", "last")])
@@ -218,45 +223,11 @@ def test_a_system_that_speaks_alone_is_answered(client: str, upstream: str) -> N
     assert "first" in system and "last" not in system
 
 
-@pytest.mark.parametrize("upstream", ["anthropic", "openai_responses"])
+@pytest.mark.parametrize("upstream", ["anthropic", "openai_responses", "ollama", "bedrock", "cohere"])
 def test_a_request_that_says_nothing_is_refused(upstream: str) -> None:
     with pytest.raises(Unsupported) as caught:
         sent("gemini", upstream, request("gemini", [turn("gemini", "user", "")]))
     assert caught.value.field == "messages"
-
-
-# ---------------------------------------------------------------- names that an upstream refuses
-
-ODD = "my tool/№1 " + "x" * 130
-
-
-def wire_name(upstream: str, doc: Doc) -> str:
-    tools = doc["tools"][0]["functionDeclarations"] if upstream == "gemini" else doc["tools"]
-    return str((tools[0].get("function") or tools[0])["name"])
-
-
-@pytest.mark.parametrize("upstream", DIALECTS)
-@pytest.mark.parametrize("client", DIALECTS)
-def test_illegal_names_come_back(client: str, upstream: str) -> None:
-    """In the request, in a whole reply, in a stream, and in later turns."""
-    if client == upstream:
-        pytest.skip("the bytes go through")
-    doc = tooled(client, {"type": "object", "properties": {"a": {"type": "string"}}}, ODD)
-    chat = CLIENTS[client].read_request(copy.deepcopy(doc), PATH)
-    name = wire_name(upstream, UPSTREAMS[upstream].write_request(chat)[0])
-    assert name != ODD and name.isascii() and len(name) <= 128 and " " not in name and "/" not in name
-    events: list[Event] = [Started("id", "m", 1, upstream), ToolStarted(0, "c1", name), ToolDelta(0, "{}")]
-    events.append(Finished("tool_calls"))
-    own = Chat(upstream, "m", [])
-    whole = UPSTREAMS[upstream].read_response(CLIENTS[upstream].write_response(events, own), chat)
-    writer, reader = CLIENTS[upstream].StreamWriter(own), UPSTREAMS[upstream].StreamReader(chat)
-    written = b"".join(writer.feed(event) for event in events) + writer.flush()
-    streamed = [event for each in split(written) for event in reader.feed(each)] + reader.flush()
-    for found in (whole, streamed):
-        assert [event.name for event in found if isinstance(event, ToolStarted)] == [ODD]
-    later = called(client, "{}", name=ODD) | {"tools": doc["tools"]}
-    body = json.dumps(sent(client, upstream, later)[0], ensure_ascii=False)
-    assert body.count(name) >= 2 and ODD not in body
 
 
 # ---------------------------------------------------------------- anything
@@ -269,7 +240,7 @@ def carried_out(client: str, doc: Any) -> None:
     except BadRequest as error:
         assert error.field
         return
-    for upstream in DIALECTS:
+    for upstream in UPSTREAMS:
         try:
             json.dumps(UPSTREAMS[upstream].write_request(chat)[0])
         except Unsupported as error:

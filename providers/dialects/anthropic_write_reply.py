@@ -97,6 +97,7 @@ class StreamWriter:
         self.count = 0
         self.open = ""  # text or thinking: the one open block, at index count - 1
         self.signed = False
+        self.between = ""  # what comes before the next thought of the open block
         self.tools: dict[int, int] = {}  # our call index -> block index, of those that are open
         self.custom: set[int] = set()
         self.usage = Usage()
@@ -177,8 +178,10 @@ class StreamWriter:
         )
 
     def _thinking(self, event: ThinkingDelta) -> bytes:
+        text = self.between + event.text if self.open == "thinking" else event.text
+        self.between = ""
         opened = self._opened("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-        return opened + self._delta(self.count - 1, "thinking_delta", "thinking", event.text)
+        return opened + self._delta(self.count - 1, "thinking_delta", "thinking", text)
 
     def _signed(self, event: Signed) -> bytes:
         signature = tag(event.signature, event.signed_by, event.form or event.id, DIALECT)
@@ -195,7 +198,8 @@ class StreamWriter:
 
     def _break(self, event: Break) -> bytes:
         if self.open == "thinking":
-            return self._delta(self.count - 1, "thinking_delta", "thinking", "\n\n")
+            self.between = "\n\n"
+            return b""
         return self._close() if self.open else b""
 
     def _tool_started(self, event: ToolStarted) -> bytes:
