@@ -56,7 +56,10 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
     fieldsets = (
         (None, {"fields": ("name", "title", "kind", "enabled")}),
         ("Address", {"fields": ("base_url", "strip_path", "proxy_url", "ca_file")}),
-        ("What it serves", {"fields": ("apis", "api_version", "stream_usage", "lacks", "extra_headers", "models_refreshed_at")}),
+        (
+            "What it serves",
+            {"fields": ("apis", "api_version", "stream_usage", "lacks", "extra_headers", "models_refreshed_at")},
+        ),
         ("Patience", {"fields": ("connect_timeout", "first_byte_timeout", "idle_timeout", "max_retries")}),
     )
 

@@ -19,10 +19,10 @@ from tenants.objects import ObjectStore, ObjectStoreError, StoredObject
 
 if TYPE_CHECKING:
     from providers.chat import Chat
+    from routing.connection_responses import ConnectionResponses
     from routing.responses import Turn
     from routing.table import Resolved, Target
     from routing.tap import Tap
-    from tenants.responses import ResponseStore
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Call:
     doc: dict[str, Any]
     form = "none"  # json | multipart | none: what the body is
     idle = 300.0  # seconds of an upstream's silence in the middle of a reply
-    kept: ResponseStore | None = None  # what is asked for responses instead of the gateway's own store
+    kept: ConnectionResponses | None = None  # what is asked for responses instead of the gateway's own store
     key = Key(0, "", 0)
     model = ""
     provider_id = 0  # set where an object that the call names ties it to one provider

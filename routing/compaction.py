@@ -76,14 +76,15 @@ class Compacted(Foreign):
     async def wait(self, client: Client, idle: float) -> None:
         doc = await self.read_document(client, idle)
         events = self.compaction.upstream.read_response(doc, self.compaction.chat)
+        told = self.told
+        told.usage = _usage(events)
         failed = next((event for event in events if isinstance(event, Failed)), None)
         if failed is not None:
-            raise UpstreamSaid(failed)
+            raise UpstreamSaid(self.redacted(failed))
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
         if not text.strip():
             raise ReplyBroken("the provider's model wrote no summary")
-        told = self.told
-        told.complete, told.usage, told.characters = True, _usage(events), len(text)
+        told.complete, told.characters = True, len(text)
         told.response_id, told.model = (started := fold(events).started).id[:255], started.model[:255]
         self.body = orjson.dumps(self._resource(text, told.usage or Usage()))
 
@@ -109,7 +110,7 @@ def _users(call: Call) -> list[dict[str, Any]]:
     found = []
     for item in items:
         if item.get("type", "message") == "message" and item.get("role") == "user":
-            content = item["content"]
+            content = item.get("content") or []
             parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
             message = {"type": "message", "id": item.get("id") or made("msg_"), "role": "user", "status": "completed"}
             found.append({**message, "content": parts})

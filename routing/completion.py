@@ -11,7 +11,6 @@ from providers.chat import BadRequest, Unsupported
 from providers.dialects import ollama, ollama_generate, openai_chat
 from providers.errors import ReplyBroken
 from providers.events import Failed
-from providers.light import Header
 from providers.sse import EventTooLong
 from providers.upstream import Reply
 from providers.usage import read_usage
@@ -19,11 +18,11 @@ from routing.call import Call
 from routing.client import Client
 from routing.errors import UpstreamSaid
 from routing.foreign import Foreign
-from routing.outgoing import OUR_ID
+from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
 from routing.refusals import Inexpressible
 from routing.relay import SILENT
-from routing.table import Target
-from routing.translation import FORWARDED, bad_request
+from routing.table import Table, Target
+from routing.translation import asking, bad_request
 
 
 def _json(line: bytes) -> Any:
@@ -39,7 +38,7 @@ class Completion:
     path, query = ollama_generate.PATH, b""
     upstream, client = ollama, openai_chat
 
-    def __init__(self, call: Call, target: Target) -> None:
+    def __init__(self, call: Call, target: Target, table: Table) -> None:
         route = call.resolved.route if call.resolved else None
         loss = route.loss if route is not None else ""
         try:
@@ -52,9 +51,10 @@ class Completion:
             raise Inexpressible(error.field, error.dialect) from None
         if loss == "strict" and self.dropped:
             raise Inexpressible(self.dropped[0], "ollama")
-        self.headers: list[Header] = [(name, value) for name, value in call.headers if name in FORWARDED]
-        self.headers += [(b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
-        self.body = orjson.dumps(doc)
+        rewrites = rewrites_of(call, target, table)
+        self.asked = call.entry.model if route is not None and route.reply_model == "asked" else ""
+        self.headers = rewrite_headers(asking(call), rewrites)
+        self.body = rewrite_body(orjson.dumps(doc), rewrites)
 
 
 class Completed(Foreign):
@@ -62,6 +62,7 @@ class Completed(Foreign):
 
     def __init__(self, call: Call, reply: Reply, completion: Completion) -> None:
         super().__init__(call, reply, completion)
+        self.model = completion.asked
         self.frames = ndjson.Parser()
         self.writer = ollama_generate.CompletionWriter(call.doc)
         self.first = b""
@@ -71,12 +72,12 @@ class Completed(Foreign):
             while not self.first and not self.complete:
                 self.first = await self._piece()
             if self.writer.failed is not None:
-                raise UpstreamSaid(self.writer.failed)
+                raise UpstreamSaid(self.redacted(self.writer.failed))
             return
-        doc = await self.read_document(client, idle)
+        doc = self._named(await self.read_document(client, idle))
         found = ollama_generate.write_text_completion(doc, self.call.doc)
         if isinstance(found, Failed):
-            raise UpstreamSaid(found)
+            raise UpstreamSaid(self.redacted(found))
         self.told.complete, self.told.usage = True, read_usage("ollama", doc)
         self.body = orjson.dumps(found)
 
@@ -88,22 +89,30 @@ class Completed(Foreign):
             lines = self.frames.feed(chunk) if chunk else self.frames.flush()
         except EventTooLong:
             raise ReplyBroken("the provider's stream has an event without end") from None
-        docs = [_json(line.data) for line in lines if line.data]
+        docs = [self._named(_json(line.data)) for line in lines if line.data]
         self.told.characters += sum(len(str(doc.get("response") or "")) for doc in docs if isinstance(doc, dict))
         data = b"".join([self.writer.feed(doc) for doc in docs])
         if self.complete:
             data += self.writer.flush()
         self.told.usage, self.told.failed = self.writer.usage, self.writer.failed is not None
+        if self.told.failed:
+            for secret in self.call.secrets():
+                data = data.replace(secret.encode(), b"***")
         return data
+
+    def _named(self, doc: Any) -> Any:
+        """``doc`` with the model's name that the client is to see."""
+        return {**doc, "model": self.model} if self.model and isinstance(doc, dict) else doc
 
     async def send(self, client: Client) -> None:
         if not self.call.stream or self.refused:
             await super().send(client)
             return
-        await self.carry(client, b"text/event-stream", self._pump, self.writer.fail)
-        if not self.told.failed:
-            self.told.complete = True
-        await client.send(b"", more=False)
+        await self.carry(client, b"text/event-stream", self._pump, self.writer.fail, self._last)
+
+    async def _last(self) -> bytes:
+        self.told.complete = not self.told.failed
+        return b""
 
     async def _pump(self, client: Client) -> None:
         data = self.first

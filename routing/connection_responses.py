@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import orjson
-
 from routing.body import BodyError, Budget, Hold
 from tenants.responses import ResponseStore, StoredResponse, weight
 
@@ -49,6 +45,9 @@ class ConnectionResponses:
             del self._lanes[lane]
             found[1].__exit__()
 
+    def remembers(self, tenant_id: int, id: str) -> bool:
+        return self._find(tenant_id, id) is not None
+
     def clear(self) -> None:
         for lane in tuple(self._lanes):
             self.forget_lane(lane)
@@ -62,11 +61,6 @@ class ConnectionResponses:
     # the protocol
 
     async def save(self, item: StoredResponse, cap: int) -> None:
-        """Others do not find what only this connection remembers: what goes on from it is saved with all of it."""
-        before = self._find(item.tenant_id, item.previous_id)
-        if before is not None:
-            whole = orjson.loads(before.input) + orjson.loads(before.response)["output"] + orjson.loads(item.input)
-            item = replace(item, previous_id=before.previous_id, input=orjson.dumps(whole))
         await self.behind.save(item, cap)
 
     async def find(self, tenant_id: int, id: str) -> StoredResponse | None:

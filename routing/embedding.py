@@ -12,18 +12,19 @@ import orjson
 from providers.chat import BadRequest, Unsupported
 from providers.embeddings import CLIENTS, UPSTREAMS, Embed, Upstream, batches
 from providers.errors import ReplyBroken, TimedOut
-from providers.light import Header
+from providers.events import Failed
 from providers.upstream import Connections, Reply
 from providers.usage import Usage
 from providers.variants import Wire
 from routing.apis import CLIENT_DIALECTS
 from routing.call import BYTES_PER_TOKEN, Call
 from routing.client import Client
-from routing.foreign import MAX_TRANSLATED, Foreign
-from routing.outgoing import OUR_ID
-from routing.refusals import Inexpressible
-from routing.table import Target
-from routing.translation import FORWARDED, bad_request
+from routing.errors import UpstreamSaid, kind_of_status
+from routing.foreign import Foreign
+from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
+from routing.refusals import MAX_ERROR_BODY, Inexpressible
+from routing.table import Table, Target
+from routing.translation import asking, bad_request
 
 #: The API of a client endpoint -> who reads and writes its embeddings, and who its errors.
 DIALECTS = {
@@ -33,7 +34,6 @@ DIALECTS = {
 #: Calls of one request under way at the same time.
 AT_ONCE = 8
 LATE_PART = TimedOut("the provider did not answer all parts in time")
-REFUSED_PART = ReplyBroken("the provider refused a part of the request")
 BY_API: dict[str, Upstream] = {upstream.API: upstream for upstream in UPSTREAMS.values()}
 
 
@@ -42,7 +42,7 @@ class Embedding:
 
     query = b""
 
-    def __init__(self, call: Call, target: Target, api: str) -> None:
+    def __init__(self, call: Call, target: Target, table: Table, api: str) -> None:
         self.writer, self.client = DIALECTS[call.endpoint.api]
         self.upstream = BY_API[api]
         self.target = target
@@ -55,14 +55,14 @@ class Embedding:
             raise Inexpressible(error.field, error.dialect) from None
         if loss == "strict" and self.dropped:
             raise Inexpressible(self.dropped[0], self.upstream.NAME)
-        self._headers: list[Header] = [(name, value) for name, value in call.headers if name in FORWARDED]
-        self._headers += [(b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+        self._rewrites = rewrites_of(call, target, table)
+        self._headers = rewrite_headers(asking(call), self._rewrites)
         wires = [self._wire(path, orjson.dumps(doc)) for path, doc in calls]
         self.path, self.query, self.headers, self.body = wires[0]
         self.rest = wires[1:]
 
     def _wire(self, path: str, body: bytes) -> Wire:
-        wire = Wire(path, b"", self._headers, body)
+        wire = Wire(path, b"", self._headers, rewrite_body(body, self._rewrites))
         variant = self.target.upstream.variant
         return wire if variant is None else variant.request(self.target.upstream, wire, self.embed.model, False)
 
@@ -121,16 +121,18 @@ class Embeddings(Foreign):
     async def _one(self, wire: Wire) -> Any:
         upstream = self.embedding.target.upstream
         reply = await self.connections.open(upstream, "POST", wire.path, wire.headers, wire.body, wire.query)
+        part = Foreign(self.call, reply, self.embedding)
         try:
-            body, whole = await reply.read(MAX_TRANSLATED)
+            if reply.status == 200:
+                return await part.document()
+            await part.read_error(MAX_ERROR_BODY)
         finally:
             await reply.close()
-        if reply.status != 200 or not whole:
-            raise REFUSED_PART
-        try:
-            return orjson.loads(body)
-        except ValueError:
-            raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
+        failed = part.failure
+        if part.ours or not 400 <= reply.status < 500:
+            kind = "auth" if part.ours else kind_of_status(reply.status)
+            failed = Failed(kind, "The provider failed to answer a part of the request.", reply.status)
+        raise UpstreamSaid(self.redacted(failed))
 
 
 def _texts(embed: Embed) -> list[str | list[int]]:

@@ -17,13 +17,27 @@ from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client
 from routing.edit import Edit
-from routing.errors import of_upstream
+from routing.errors import of_upstream, write_event
 from routing.headers import returned, safe
 from routing.relay import SILENT, Held
 
 #: A whole reply is read and written in one piece; images and audio inside make it large.
 MAX_TRANSLATED = 64 * 1024 * 1024
 JSON = b"application/json"
+TOO_LARGE = "the provider's reply is too large to be translated"
+MAX_LISTED = 2000
+
+
+def _listed(names: list[str]) -> bytes:
+    """``names`` as a header, as far as there is room, and how many others there are."""
+    told: list[bytes] = []
+    size = 0
+    for name in map(safe, names):
+        if (size := size + len(name) + 2) > MAX_LISTED:
+            break
+        told.append(name)
+    others = len(names) - len(told)
+    return b", ".join([*told, b"and %d more" % others] if others else told)
 
 
 class ReadsErrors(Protocol):
@@ -52,47 +66,55 @@ class Asked(Protocol):
 
 class Foreign(Held):
     """A reply of which the client has seen nothing yet; ``body`` is in the client's dialect. ``refused`` is set where
-    it is the upstream's error, passed on in the client's words."""
+    it is the upstream's error, passed on in the client's words; ``failure`` then is that error."""
 
     refused = False
+    failure: Failed
 
     def __init__(self, call: Call, reply: Reply, asked: Asked) -> None:
         super().__init__(call, reply, Edit())
         self.asked = asked
         self.told = self.tap
         if asked.dropped:
-            self.extra_headers.append((b"x-gateway-dropped", safe(", ".join(asked.dropped))))
+            self.extra_headers.append((b"x-gateway-dropped", _listed(asked.dropped)))
 
     async def read_document(self, client: Client, idle: float) -> Any:
         """The whole reply as JSON. Raises UpstreamError."""
+        return await self.document(lambda: client.limit(idle, SILENT))
+
+    async def document(self, before_each: Callable[[], None] = lambda: None) -> Any:
+        """The whole reply as JSON, calling ``before_each`` before every piece of it. Raises UpstreamError."""
         parts: list[bytes] = []
         size = 0
         while size <= MAX_TRANSLATED:
-            client.limit(idle, SILENT)
+            before_each()
             chunk = await self._next()
             if not chunk:
                 break
             parts.append(chunk)
             size += len(chunk)
         else:
-            raise ReplyBroken("the provider's reply is too large to be translated")
+            raise ReplyBroken(TOO_LARGE)
         self.complete = True
         try:
             return orjson.loads(b"".join(parts))
         except ValueError:
             raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
 
-    async def read_error(self, limit: int, secrets: list[str]) -> None:
-        """Read an error reply and write it as the client's dialect has it."""
-        await super().read_error(limit, secrets)
-        try:
-            doc = orjson.loads(self.body)
-        except ValueError:
-            doc = None
-        failed = self.asked.upstream.read_error(self.reply.status, doc)
-        failed = replace(failed, status=self.reply.status, request_id=self.call.entry.request_id)
+    def _reword(self) -> None:
+        """An error as the client's dialect has it."""
+        status = self.reply.status
+        failed = self._variants_error() or self.asked.upstream.read_error(status, self._error_document())
+        self.failure = replace(failed, status=status, request_id=self.call.entry.request_id)
         self.refused = self.told.failed = True
-        self.body = orjson.dumps(self.asked.client.write_error(failed)[1])
+        self.body = orjson.dumps(self.asked.client.write_error(self.failure)[1])
+
+    def redacted(self, failed: Failed) -> Failed:
+        """``failed`` without any secret of ours, and with the client's request id."""
+        text = failed.message
+        for secret in self.call.secrets():
+            text = text.replace(secret, "***")
+        return replace(failed, message=text, request_id=self.call.entry.request_id)
 
     def headers(self, content_type: bytes = JSON) -> list[Header]:
         passed = [(name, value) for name, value in returned(self.reply.headers) if name != b"content-type"]
@@ -108,10 +130,23 @@ class Foreign(Held):
         content_type: bytes,
         pump: Callable[[Client], Awaitable[None]],
         write_failed: Callable[[Failed], bytes],
+        last: Callable[[], Awaitable[bytes]],
     ) -> None:
-        """Start a stream and let ``pump`` send its pieces; its trouble is written as an event. The end is the caller's."""
+        """Send a stream: its pieces by ``pump``, whose trouble is written as an event, then the bytes of its end."""
         more = [(b"x-accel-buffering", b"no"), (b"cache-control", b"no-cache")]
         await client.start(200, [*self.headers(content_type), *more])
+        try:
+            await self._carried(client, pump, write_failed)
+            await client.send(await last(), more=False)
+        except ClientGone:
+            raise
+        except Exception:
+            await client.send(self._last_words(content_type, write_failed), more=False)
+            raise  # a fault of ours, for the log
+
+    async def _carried(
+        self, client: Client, pump: Callable[[Client], Awaitable[None]], write_failed: Callable[[Failed], bytes]
+    ) -> None:
         try:
             await pump(client)
         except UpstreamError as error:
@@ -121,6 +156,18 @@ class Foreign(Held):
             if not isinstance(cause, UpstreamError):
                 raise cause or ClientGone from None
             await client.send(write_failed(self._failed(cause)))
+
+    def _last_words(self, content_type: bytes, write_failed: Callable[[Failed], bytes]) -> bytes:
+        """The event that ends a stream in which something of ours has failed: that may be its writer."""
+        error = ReplyBroken("the provider's reply could not be translated")
+        failed = self._failed(error)
+        try:
+            return write_failed(failed)
+        except Exception:
+            if content_type == JSON:
+                raise
+            call = self.call
+            return write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id)
 
     def _failed(self, error: UpstreamError) -> Failed:
         self.call.fail(error)

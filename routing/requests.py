@@ -15,10 +15,11 @@ from routing.completion import Completed, Completion
 from routing.counting import Count, Counted
 from routing.embedding import Embedding, Embeddings
 from routing.outgoing import Outgoing
+from routing.refusals import Inexpressible
 from routing.relay import Held
 from routing.table import Table, Target
 from routing.translated import Translated
-from routing.translation import Translation, bad_request, chat_of
+from routing.translation import Translation, bad_request, chat_of, readable
 
 if TYPE_CHECKING:
     from routing.gateway import Gateway
@@ -30,13 +31,18 @@ Request = Outgoing | Translation | Embedding | Completion
 
 async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
     """The request for ``target``. Raises GatewayError, or Inexpressible where its API cannot say what the client says."""
+    with readable():
+        return await _written(call, target, table, fetcher)
+
+
+async def _written(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
     api = api_of(call, target)
     if api == call.endpoint.api:
         return Outgoing(call, target, table)
     if call.endpoint.name == "completions":
-        return Completion(call, target)
+        return Completion(call, target, table)
     if call.endpoint.name in EMBED:
-        return Embedding(call, target, api)
+        return Embedding(call, target, table, api)
     chat = chat_of(call)
     if needs := UPSTREAM_DIALECTS[api].NEEDS_DATA:
         try:
@@ -44,7 +50,8 @@ async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> R
                 call.inlined[needs] = await media.inline(chat, needs, fetcher)
             chat = call.inlined[needs]
         except BadRequest as error:
-            raise bad_request(error) from None
+            # Another target may take what is named as it is.
+            raise Inexpressible(error.field, UPSTREAM_DIALECTS[api].NAME, bad_request(error)) from None
     return KINDS.get(call.endpoint.name, Translation)(call, target, table, chat, api)
 
 

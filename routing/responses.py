@@ -19,6 +19,7 @@ from routing.call import Call
 from routing.compaction import summary_item
 from routing.errors import GatewayError
 from routing.seal import Seal
+from routing.translation import readable
 from tenants.objects import ObjectStoreError, StoredObject
 from tenants.responses import Missing, ResponseStore, ResponseStoreError, StoredResponse, TooLarge
 
@@ -41,6 +42,7 @@ class Turn:
     previous_id: str = ""
     items: list[Item] = field(default_factory=list)
     resumed: bool = False  # whether the call's input holds more than the client sent
+    unstored: bool = False  # whether it goes on from what was not to be stored
 
 
 async def resume(call: Call, store: ResponseStore, seal: Seal) -> None:
@@ -61,12 +63,16 @@ async def resume(call: Call, store: ResponseStore, seal: Seal) -> None:
     if isinstance(previous, str) and (chain := await _chain(call, store, previous)):
         history = _items_of(chain)
         turn.previous_id, turn.resumed = previous, True
+        turn.unstored = call.kept is not None and call.kept.remembers(call.key.tenant_id, previous)
         doc = {name: value for name, value in doc.items() if name != "previous_response_id"}
         if chain[0].previous_id:
             doc["previous_response_id"] = chain[0].previous_id
     if turn.resumed:
         call.doc = {**doc, "input": history + items}
-        call.body = orjson.dumps({**doc, "input": [_native(item) for item in history + items if not _is_foreign(item)]})
+        with readable():
+            call.body = orjson.dumps(
+                {**doc, "input": [_native(item) for item in history + items if not _is_foreign(item)]}
+            )
 
 
 def _items(given: Any) -> list[Item]:
@@ -158,7 +164,9 @@ def _native(item: Any) -> Any:
 
 
 def wanted(call: Call) -> bool:
-    """Whether the reply to this call is to be kept here."""
+    """Whether the reply to this call is to be kept here; what goes on from the unstored is as little stored."""
+    if call.turn is not None and call.turn.unstored:
+        return False
     return call.endpoint.name == "responses" and call.doc.get("store") is not False and call.tenant.store_responses
 
 

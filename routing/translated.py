@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -31,11 +32,12 @@ from routing.array import ArrayWriter
 from routing.call import Call
 from routing.client import Client
 from routing.errors import UpstreamSaid
-from routing.foreign import JSON, Foreign
+from routing.foreign import JSON, MAX_TRANSLATED, TOO_LARGE, Foreign
 from routing.relay import MAX_HELD, SILENT
-from routing.translation import Translation, chat_of
+from routing.translation import Translation, chat_of, too_deep
 from tenants.responses import ResponseStore
 
+STREAM_TYPES = ("text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream")
 WORDS = (TextDelta, ThinkingDelta, RefusalDelta)
 
 
@@ -65,8 +67,11 @@ class Translated(Foreign):
         self.translation = translation
         self.frames = translation.frames()
         self.reader = translation.upstream.StreamReader(translation.chat)
-        self.stream = not self.content_type.startswith("application/json")
+        # A vendor may name a type amiss, or none: then the reply is what was asked for.
+        asked = call.stream and not self.content_type.startswith("application/json")
+        self.stream = asked or self.content_type.startswith(STREAM_TYPES)
         self.events: list[Event] = []
+        self.doc: dict[str, Any] = {}
 
     # reading
 
@@ -82,7 +87,7 @@ class Translated(Foreign):
         if isinstance(event, Started) and self.translation.asked:
             return replace(event, model=self.translation.asked)
         if isinstance(event, Failed):
-            return replace(event, message=self._redacted(event.message), request_id=self.call.entry.request_id)
+            return self.redacted(event)
         return event
 
     def _note(self, event: Event) -> None:
@@ -99,11 +104,6 @@ class Translated(Foreign):
             told.response_id, told.model = event.id[:255], event.model[:255]
         elif isinstance(event, Failed):
             told.failed = True
-
-    def _redacted(self, text: str) -> str:
-        for secret in self.call.secrets():
-            text = text.replace(secret, "***")
-        return text
 
     def _read(self, chunk: bytes) -> list[Event]:
         """The events that ``chunk`` ends; b"" is the end of the reply."""
@@ -130,6 +130,8 @@ class Translated(Foreign):
         failed = next((event for event in self.events if isinstance(event, Failed)), None)
         if failed is not None and (not self.call.stream or self.events[0] is failed or not self.stream):
             raise UpstreamSaid(failed)
+        if not self.call.stream:
+            self._write()
 
     async def _first_events(self) -> None:
         size = 0
@@ -138,14 +140,17 @@ class Translated(Foreign):
             size += len(chunk)
             self.complete = not chunk
             self.events = self._read(chunk)
-            if size > MAX_HELD:
+            if size > MAX_HELD and not self.events:
                 raise ReplyBroken("the provider's stream has no first event")
 
     async def _rest(self, client: Client, idle: float) -> None:
         """A stream where a whole reply was asked for."""
+        size = 0
         while not self.complete:
             client.limit(idle, SILENT)
             chunk = await self._next()
+            if (size := size + len(chunk)) > MAX_TRANSLATED:
+                raise ReplyBroken(TOO_LARGE)
             self.complete = not chunk
             self.events += self._read(chunk)
 
@@ -159,18 +164,24 @@ class Translated(Foreign):
         if self.call.stream and not self.refused:
             await self._send_stream(client)
             return
-        if not self.refused:
-            doc = self.translation.client.write_response(self.events, self.shown)
-            self._fill(doc)
-            self.told.complete = True
-            if responses.wanted(self.call) and not await responses.keep(self.call, doc, self.kept):
-                doc["store"] = False
-            self.body = orjson.dumps(doc)
+        kept = self.refused or not responses.wanted(self.call)
+        if not kept and not await responses.keep(self.call, self.doc, self.kept):
+            self.doc["store"] = False
+            self.body = orjson.dumps(self.doc)
         await super().send(client)
 
-    def _fill(self, doc: dict[str, Any]) -> None:
-        if self.call.endpoint.api == "unified":
-            doc["provider"] = self.call.entry.provider
+    def _write(self) -> None:
+        """The whole reply; another target may do better where it cannot be written."""
+        try:
+            self.doc = self.translation.client.write_response(self.events, self.shown)
+            if self.call.endpoint.api == "unified":
+                self.doc["provider"] = self.call.entry.provider
+            self.body = orjson.dumps(self.doc)
+        except (RecursionError, TypeError) as error:
+            if not too_deep(error):
+                raise
+            raise ReplyBroken("the provider's reply is nested too deeply to be translated") from None
+        self.told.complete = True
 
     async def _send_stream(self, client: Client) -> None:
         call = self.call
@@ -179,11 +190,8 @@ class Translated(Foreign):
         if array:
             writer = ArrayWriter(writer)
 
-        async def pump(client: Client) -> None:
-            await self._pump(client, writer)
-
-        await self.carry(client, JSON if array else b"text/event-stream", pump, writer.feed)
-        await client.send(await self._last(writer), more=False)
+        kind = JSON if array else b"text/event-stream"
+        await self.carry(client, kind, partial(self._pump, writer), writer.feed, partial(self._last, writer))
 
     async def _last(self, writer: Any) -> bytes:
         """The bytes of the end; what is to be kept is committed before the client can name it."""
@@ -194,7 +202,7 @@ class Translated(Foreign):
             return data
         return b"".join([_unkept(event) for event in Parser().feed(data)])
 
-    async def _pump(self, client: Client, writer: Any) -> None:
+    async def _pump(self, writer: Any, client: Client) -> None:
         events, idle = self.events, self.call.idle
         while True:
             if data := b"".join([writer.feed(event) for event in events]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +18,7 @@ from providers.variants import Wire
 from routing.apis import CLIENT_DIALECTS, UPSTREAM_DIALECTS
 from routing.call import Call
 from routing.errors import GatewayError
-from routing.outgoing import OUR_ID, rewrite_headers, rewritten
+from routing.outgoing import OUR_ID, rewrite_body, rewrite_headers, rewrites_of
 from routing.refusals import Inexpressible
 from routing.table import Rewrite, Table, Target
 
@@ -47,6 +49,27 @@ def bad_request(error: BadRequest) -> GatewayError:
     return GatewayError("invalid_request", f"{error.field}: {error.message}.", param=error.field)
 
 
+@contextmanager
+def readable() -> Iterator[None]:
+    """What is too deep for readers, writers or orjson is a bad request. Raises GatewayError."""
+    try:
+        yield
+    except (RecursionError, TypeError) as error:
+        if not too_deep(error):
+            raise
+        raise GatewayError("invalid_request", "The request is nested too deeply to be translated.") from None
+
+
+def too_deep(error: Exception) -> bool:
+    return isinstance(error, RecursionError) or "Recursion limit" in str(error)
+
+
+def asking(call: Call) -> list[Header]:
+    """The headers with which an upstream of another dialect is asked for ``call``."""
+    found = [(name, value) for name, value in call.headers if name in FORWARDED]
+    return [*found, (b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+
+
 class Translation:
     """One attempt's request. ``dropped`` names the client's fields that the upstream's API has no place for."""
 
@@ -61,12 +84,11 @@ class Translation:
         route = call.resolved.route if call.resolved else None
         self.asked = call.entry.model if route is not None and route.reply_model == "asked" else ""
         doc = self._write(route.loss if route is not None else "")
-        if api == "chat" and call.stream and target.upstream.stream_usage == "ask":
+        if api == "chat" and self.chat.stream and target.upstream.stream_usage == "ask":
             doc["stream_options"] = {**(doc.get("stream_options") or {}), "include_usage": True}
         elif api == "chat" and "stream_options" in doc and target.upstream.stream_usage != "ask":
             del doc["stream_options"]
-        rewrites = table.rewrites_for(route.id, target.upstream.id) if table.rewrites and route is not None else []
-        self._wire(call, target, doc, rewrites)
+        self._wire(call, target, doc, rewrites_of(call, target, table))
 
     def _write(self, loss: str) -> dict[str, Any]:
         try:
@@ -83,19 +105,15 @@ class Translation:
         return path, query
 
     def _wire(self, call: Call, target: Target, doc: dict[str, Any], rewrites: list[Rewrite]) -> None:
-        body = orjson.dumps(doc)
-        for rewrite in rewrites:
-            if rewrite.place == "body":
-                body = rewritten(body, rewrite)
+        body = rewrite_body(orjson.dumps(doc), rewrites)
         path, query = self.place()
-        headers: list[Header] = [(name, value) for name, value in call.headers if name in FORWARDED]
-        headers += [(b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+        headers = asking(call)
         headers += [(name.encode(), value.encode()) for name, value in self.upstream.headers(self.chat)]
         wire = Wire(path, query.encode(), rewrite_headers(headers, rewrites), body)
         variant = target.upstream.variant
         self.frames = (variant and variant.frames) or self.upstream.FRAMES
         self.path, self.query, self.headers, self.body = (
-            wire if variant is None else variant.request(target.upstream, wire, self.chat.model, call.stream)
+            wire if variant is None else variant.request(target.upstream, wire, self.chat.model, bool(self.chat.stream))
         )
 
 

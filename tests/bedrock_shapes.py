@@ -151,7 +151,13 @@ def _part(block: Json) -> Any:
         return Thinking([told["text"]], signature=told["signature"], signed_by="bedrock")
     where, source = next(iter(value["source"].items()))
     told = Source("url", source["uri"]) if where == "s3Location" else Source("data", source)
-    media = {"txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html", "pdf": "application/pdf"}
+    media = {
+        "txt": "text/plain",
+        "md": "text/markdown",
+        "csv": "text/csv",
+        "html": "text/html",
+        "pdf": "application/pdf",
+    }
     told.media_type = media.get(value["format"], f"{kind}/{value['format']}")
     return Image(told) if kind == "image" else File(told, value.get("name", ""))
 

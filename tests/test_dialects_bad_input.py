@@ -17,9 +17,7 @@ from hypothesis import strategies as st
 
 from providers.chat import BadRequest, Chat, Unsupported
 from providers.dialects import CLIENTS, UPSTREAMS
-from providers.events import Event, Finished, Started, ToolDelta, ToolStarted
 from tests.dialect_requests import Doc, asked, called, jsoned, limits, pictured, request, shaped, tooled, turn
-from tests.dialect_shapes import split
 from tests.test_dialects_documented import CASES as DOCUMENTED
 from tests.test_dialects_streams import JSON, MANY, spoiled
 from tests.test_recordings import DIALECTS

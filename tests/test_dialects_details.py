@@ -233,3 +233,29 @@ def test_streamed_arguments_are_told_as_they_come() -> None:
 def test_arguments_that_cannot_be_told_in_order_are_an_error(bad: list[dict[str, Any]]) -> None:
     found = read_stream("gemini", [call_part(name="f", willContinue=True), call_part(*bad), ENDING])
     assert isinstance(found[-1], Failed) and found[-1].code == "upstream_garbage"
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [
+        ("claude-opus-4-7", False),
+        ("claude-opus-4-20250514", True),
+        ("claude-sonnet-4-6", True),
+        ("claude-opus-5", False),
+    ],
+)
+def test_models_without_sampling_get_none_and_it_is_said(model: str, kept: bool) -> None:
+    doc = {"model": model, "temperature": 0.2, "top_p": 0.9, "messages": [{"role": "user", "content": "hi"}]}
+    written, dropped = UPSTREAMS["anthropic"].write_request(CLIENTS["openai_chat"].read_request(doc))
+    assert ("temperature" in written, "top_p" in written) == (kept, kept)
+    assert dropped == ([] if kept else ["temperature", "top_p"])
+
+
+def test_claude_on_bedrock_without_sampling() -> None:
+    doc = {
+        "model": "eu.anthropic.claude-opus-4-8-v1:0",
+        "temperature": 0.2,
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    written, dropped = UPSTREAMS["bedrock"].write_request(CLIENTS["openai_chat"].read_request(doc))
+    assert "inferenceConfig" not in written and dropped == ["temperature"]

@@ -20,9 +20,7 @@ from providers.events import Event, Failed, Finished, Logprobs, MediaAdded, Star
 from providers.usage import Usage
 from tests import recordings
 from tests.dialect_shapes import said
-from tests.test_dialects_cross import outcome, rewritten
 from tests.test_dialects_streams import JSON, MANY, spoiled, written
-from tests.test_recordings import DIALECTS
 
 Json = Any
 
@@ -132,15 +130,6 @@ def test_every_proper_prefix_is_one_error() -> None:
             before = [event for each in ollama.FRAMES().feed(line + b"\n") for event in reader.feed(each)]
             assert not any(isinstance(event, Failed) for event in before)
         assert events_of([whole]) == events_of([recording.reply])
-
-
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
-@pytest.mark.parametrize("client", DIALECTS)
-def test_replies_say_the_same_to_every_client(client: str, stream: bool) -> None:
-    for recording in recorded():
-        events = reply_of(recording)
-        again = rewritten(client, events, Chat(client, "m", [], stream=stream, stream_usage=True), stream)
-        assert outcome(again, client) == outcome(events, client), recording.id
 
 
 def end(**more: Json) -> Json:

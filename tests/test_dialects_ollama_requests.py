@@ -45,7 +45,7 @@ Json = Any
 #: Why a recorded request of another API may be refused: what there is no word for, or what only its vendor keeps.
 REFUSED = {
     "tool_choice", "n", "logit_bias", "modalities", "audio", "grammar", "previous_response_id", "cachedContent",
-    "container", "conversation", "background", "prompt",
+    "container", "conversation", "background", "prompt", "messages",
 }  # fmt: skip
 REFUSED_KINDS = ("tools.", "messages.content.")
 #: Where a result names a call that the request does not have: its vendor does.

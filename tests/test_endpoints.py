@@ -88,7 +88,11 @@ def answer(request: httpx.Request) -> httpx.Response:
 
 def everything(endpoint: Endpoint | None = None, **changes: Any) -> Any:
     """One route to a provider of each dialect; that of ``endpoint`` comes first, so that nothing is translated."""
-    providers = {"openai": ("open", "openai-compatible"), "anthropic": ("ant", "anthropic"), "gemini": ("gem", "gemini")}
+    providers = {
+        "openai": ("open", "openai-compatible"),
+        "anthropic": ("ant", "anthropic"),
+        "gemini": ("gem", "gemini"),
+    }
     targets = [
         Target(n, upstream(n, *kind), priority=int(endpoint is not None and endpoint.dialect != dialect))
         for n, (dialect, kind) in enumerate(providers.items(), 1)

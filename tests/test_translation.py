@@ -369,7 +369,7 @@ async def test_the_refusal_of_one_part_is_the_failure_of_all() -> None:
     titan = upstream(kind="openai", name="titan", apis=frozenset({"titan"}))
     async with plane(table(route("e", titan)), answer) as p:
         reply = await p.client.post("/v1/embeddings", json={"model": "e", "input": [f"t{n}" for n in range(12)]})
-    assert reply.status_code == 502 and p.rows[0].error_kind == "network"
+    assert reply.status_code == 400 and p.rows[0].error_kind == "invalid_request"
 
 
 async def test_a_legacy_completion_by_ollamas_own_api() -> None:

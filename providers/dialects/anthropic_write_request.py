@@ -46,6 +46,8 @@ LEAST_BUDGET = 1024
 BY_BUDGET = re.compile(r"claude-(3|(opus|sonnet|haiku)-4(-[0-5](\D|$)|-20|@|$)|sonnet-4-5|haiku-4-5)")
 #: Models that take a system message amid the others.
 MID_SYSTEM = re.compile(r"claude-[a-z]+-(4-([89]|\d\d)(\D|$)|[5-9])")
+#: Models that answer any sampling value with a 400.
+WITHOUT_SAMPLING = re.compile(r"claude-(opus-4-([789]|\d\d)(\D|$)|[a-z]+-[5-9])")
 #: ``max_tokens`` is required; what a model may at most give, where less than the rest.
 LIMITS = ((re.compile(r"claude-3-(opus|sonnet|haiku)"), 4096), (re.compile(r"claude-3-5"), 8192))
 DEFAULT_LIMIT = 32000
@@ -90,7 +92,11 @@ def _sampling(chat: Chat, loss: Loss) -> Json:
         chat, "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty", "seed", "top_logprobs"
     )
     loss.refuse_asked(chat, "logit_bias", "n", "logprobs", "previous_response_id", "modalities")
-    return present(temperature=temperature, top_p=given.top_p, top_k=given.top_k)
+    found = present(temperature=temperature, top_p=given.top_p, top_k=given.top_k)
+    if loss.foreign and found and WITHOUT_SAMPLING.search(chat.model):
+        loss.unless(found.items())
+        return {}
+    return found
 
 
 def _output(chat: Chat, loss: Loss) -> Json:
@@ -126,6 +132,8 @@ def _reasoning(chat: Chat, doc: Json, loss: Loss) -> None:
     loss.own("reasoning", given.extra)
     if doc.get("tool_choice", {}).get("type") in ("any", "tool") and budget_of(given) != 0:
         loss.drop("reasoning")  # forced tools and thinking exclude each other
+    elif BY_BUDGET.search(chat.model) and unthought(doc["messages"]) and budget_of(given) != 0:
+        loss.drop("reasoning")
     elif BY_BUDGET.search(chat.model):
         _by_budget(given, doc, loss)
     else:
@@ -136,6 +144,18 @@ def _by_budget(given: Reasoning, doc: Json, loss: Loss) -> None:
     if budget := thinking_budget(given, doc["max_tokens"], loss):
         doc["thinking"] = {"type": "enabled", "budget_tokens": budget}
         _unsampled(doc, loss)
+
+
+def unthought(messages: list[Json]) -> bool:
+    """Whether the turn whose calls are answered last began without thinking: a model by budget then must not think."""
+    begun: list[Json] = []
+    for message in reversed(messages):
+        blocks = message["content"]
+        if message["role"] == "assistant":
+            begun = blocks
+        elif not any(block.get("type") == "tool_result" or "toolResult" in block for block in blocks):
+            break
+    return bool(begun) and not ("thinking" in begun[0].get("type", "") or "reasoningContent" in begun[0])
 
 
 def thinking_budget(given: Reasoning, limit: int | None, loss: Loss) -> int:

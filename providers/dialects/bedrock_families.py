@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from providers.chat import Chat, Json, Reasoning
-from providers.dialects.anthropic_write_request import BY_BUDGET, thinking_budget
+from providers.dialects.anthropic_write_request import BY_BUDGET, WITHOUT_SAMPLING, thinking_budget, unthought
 from providers.dialects.efforts import budget_of, effort_of
 from providers.dialects.loss import Loss
 from providers.fields import present
@@ -37,7 +37,7 @@ def fields_of(chat: Chat, doc: Json, loss: Loss, kin: str) -> Json:
     own = chat.extra.get(FIELDS)
     fields: Json = dict(own) if isinstance(own, dict) else {}
     if (top_k := chat.sampling.top_k) is not None:
-        if kin == "claude":
+        if kin == "claude" and not WITHOUT_SAMPLING.search(chat.model):
             fields["top_k"] = int(top_k)
         elif kin in ("nova", "nova-2"):
             fields["inferenceConfig"] = {"topK": int(top_k)}
@@ -87,6 +87,9 @@ def _claude(asked: _Asked) -> Json:
         asked.loss.drop("reasoning")  # forced tools and thinking exclude each other
         return {}
     if BY_BUDGET.search(asked.chat.model):
+        if unthought(asked.doc["messages"]) and budget_of(asked.reasoning) != 0:
+            asked.loss.drop("reasoning")
+            return {}
         return _claude_by_budget(asked)
     if effort == "none":
         return {"thinking": {"type": "disabled"}}

@@ -33,6 +33,7 @@ from providers.chat import (
     Video,
 )
 from providers.dialects import turns
+from providers.dialects.anthropic_write_request import WITHOUT_SAMPLING
 from providers.dialects.bedrock_families import FIELDS, SINCE_4_5, family, fields_of
 from providers.dialects.bedrock_media import medium
 from providers.dialects.loss import Loss
@@ -94,6 +95,9 @@ def _inference(chat: Chat, loss: Loss) -> Json:
         temperature = 1.0  # OpenAI's and Gemini's scale ends at 2
         loss.drop("temperature")
     stops = [stop for stop in chat.stop if stop]
+    if WITHOUT_SAMPLING.search(chat.model):
+        loss.unless([("temperature", temperature), ("top_p", chat.sampling.top_p)])
+        return present(maxTokens=chat.max_tokens, stopSequences=stops)
     return present(maxTokens=chat.max_tokens, temperature=temperature, topP=chat.sampling.top_p, stopSequences=stops)
 
 

@@ -43,9 +43,15 @@ TYPE_KINDS = {
     "RESOURCE_EXHAUSTED": "rate_limit", "UNAVAILABLE": "overloaded", "DEADLINE_EXCEEDED": "timeout",
     "INTERNAL": "server_error", "insufficient_quota": "budget", "model_not_found": "unknown_model",
 }  # fmt: skip
+#: OpenAI and those who copy it; Anthropic; Gemini, Vertex; Bedrock; Cohere; xAI; Groq; Hugging Face; Copilot; Qwen.
 CONTEXT_LENGTH = re.compile(
-    r"context.{0,12}(length|window|size)|maximum context|prompt is too long|input token count.{0,40}exceed"
-    r"|too many (input )?tokens|exceeds the (available|maximum) context",
+    r"context.{0,12}(length|window|size)|maximum context|input tokens exceed|exceeds? (the |its )?(available |maximum )?context"
+    r"|prompt is too long|exceeds? context limit"
+    r"|input token count.{0,40}(exceed|only supports)"
+    r"|input is too long|too many total text bytes"
+    r"|too many (input )?tokens"
+    r"|maximum prompt length|reduce the length of the (messages|prompt|input)"
+    r"|`inputs` (tokens \+|must have less than)|prompt token count.{0,20}exceeds|range of input length",
     re.IGNORECASE,
 )
 

@@ -75,6 +75,7 @@ class Camel(Fields):
         value = self.left.pop(name, None)
         return None if value is None else Camel(value, self.at(name))
 
+
 STANDARD = str.maketrans("-_", "+/")
 
 

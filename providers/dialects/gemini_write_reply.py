@@ -100,7 +100,11 @@ def _logprobs(tokens: list[Json]) -> Json:
     def told(token: Json) -> Json:
         return {"token": token.get("token"), "logProbability": token.get("logprob")}
 
-    top = [{"candidates": [told(rival) for rival in token.get("top_logprobs") or ()]} for token in tokens]
+    def rivals(token: Json) -> list[Json]:
+        found = token.get("top_logprobs")
+        return [told(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    top = [{"candidates": rivals(token)} for token in tokens]
     return {"chosenCandidates": [told(token) for token in tokens], "topCandidates": top}
 
 

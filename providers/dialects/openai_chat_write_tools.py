@@ -47,11 +47,18 @@ def _tool(tool: Tool, namespace: str, doc: Json, loss: Loss, names: ToolNames) -
         _function(as_function(tool), names.wire(tool.name, namespace), doc, loss)
     elif isinstance(tool, CustomTool):
         name = names.wire(tool.name, namespace)
-        body = {"name": name} | present(description=tool.description, format=tool.format)
+        body = {"name": name} | present(description=tool.description, format=_grammar(tool.format, loss))
         wire = {"type": "custom", "custom": body | loss.own("tools", tool.extra)}
         doc.setdefault("tools", []).append(wire)
     else:
         _function(tool, names.wire(tool.name, namespace), doc, loss)
+
+
+def _grammar(form: Json | None, loss: Loss) -> Json | None:
+    """The Responses API has a grammar one level higher."""
+    if not loss.foreign or form is None or form.get("type") != "grammar":
+        return form
+    return {"type": "grammar", "grammar": {name: value for name, value in form.items() if name != "type"}}
 
 
 def _function(tool: FunctionTool, name: str, doc: Json, loss: Loss) -> None:

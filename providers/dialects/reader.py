@@ -86,9 +86,15 @@ def sound(events: list[Event]) -> list[Event]:
         _check(event)
         if type(event) is Cited:
             _check(event.citation)
-        elif type(event) is Logprobs and not all(isinstance(token, dict) for token in event.tokens):
+        elif type(event) is Logprobs and not all(map(_is_token, event.tokens)):
             raise TypeError("logprobs")
     return events
+
+
+def _is_token(value: Any) -> bool:
+    """Whether ``value`` and its rivals are objects, as ``Logprobs`` has them."""
+    rivals = value.get("top_logprobs") or [] if isinstance(value, dict) else None
+    return isinstance(rivals, list) and all(isinstance(rival, dict) for rival in rivals)
 
 
 def _check(value: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 Json = Any
@@ -27,7 +28,7 @@ def words(content: Json) -> str:
 
 def alternating(roles: list[str]) -> None:
     assert roles[0] == "user", roles
-    assert all(left != right for left, right in zip(roles, roles[1:], strict=False)), roles
+    assert all(left != right for left, right in pairwise(roles)), roles
 
 
 def answered(calls: list[str], results: list[str]) -> None:
@@ -43,7 +44,7 @@ def _rows(messages: list[Json], thinking: Callable[[Json], str]) -> Iterator[Ite
     open_calls: list[str] = []
     results: list[str] = []
     roles = [row["role"] for row in messages if row["role"] not in ("system", "developer")]
-    assert ("assistant", "assistant") not in zip(roles, roles[1:], strict=False), roles
+    assert ("assistant", "assistant") not in pairwise(roles), roles
     for row in messages:
         if row["role"] == "tool":
             results.append(row.get("tool_call_id", ""))
@@ -119,9 +120,7 @@ def messages(doc: Json) -> list[Item]:
     alternating([message["role"] for message in doc["messages"]])
     found: list[Item] = []
     calls: list[str] = []
-    if (doc.get("thinking") or {}).get("type") == "enabled" and len(doc["messages"]) > 1:
-        first = doc["messages"][1]["content"][0]  # of the turns that call tools; later ones may go without
-        assert first["type"] in ("thinking", "redacted_thinking"), "thinking stands first"
+    thinks_first(doc, doc.get("thinking"))
     for message in doc["messages"]:
         content = message["content"]
         blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
@@ -133,6 +132,21 @@ def messages(doc: Json) -> list[Item]:
         calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
         found += [_block(message["role"], block) for block in blocks]
     return found
+
+
+def thinks_first(doc: Json, asked: Json) -> None:
+    """A model that is to think by a budget must have begun so the turn whose calls are answered now."""
+    if (asked or {}).get("type") != "enabled":
+        return
+    begun = None
+    for message in reversed(doc["messages"]):
+        kinds = {block.get("type", next(iter(block))) for block in message["content"] if isinstance(block, dict)}
+        if message["role"] == "assistant":
+            begun = message["content"][0]
+        elif not kinds & {"tool_result", "toolResult"}:
+            break
+    thought = ("thinking", "redacted_thinking", "reasoningContent")
+    assert begun is None or begun.get("type", next(iter(begun))) in thought, "thinking stands first"
 
 
 def _block(role: str, block: Json) -> Item:
@@ -179,6 +193,7 @@ def _part(role: str, part: Json) -> Item:
 
 
 def converse(doc: Json) -> list[Item]:
+    thinks_first(doc, (doc.get("additionalModelRequestFields") or {}).get("thinking"))
     alternating([message["role"] for message in doc["messages"]])
     found: list[Item] = []
     calls: list[str] = []

@@ -81,9 +81,7 @@ class Chat:
         return message
 
     def answer(self, answers: list[Answer]) -> None:
-        self.messages += [
-            {"role": "tool", "tool_call_id": asked.id, "content": result} for asked, result, _ in answers
-        ]
+        self.messages += [{"role": "tool", "tool_call_id": asked.id, "content": result} for asked, result, _ in answers]
 
 
 class Responses:
@@ -174,9 +172,7 @@ class Generate:
     def __init__(self, stream: bool) -> None:
         self.stream = stream
         self.contents: list[Any] = [types.Content(role="user", parts=[types.Part(text=QUESTION)])]
-        tools = [
-            {"name": t.name, "description": t.description, "parameters_json_schema": t.schema} for t in TOOLS
-        ]
+        tools = [{"name": t.name, "description": t.description, "parameters_json_schema": t.schema} for t in TOOLS]
         self.config = types.GenerateContentConfig(
             system_instruction=SYSTEM,
             tools=[types.Tool(function_declarations=tools)],  # type: ignore[arg-type]

@@ -137,7 +137,7 @@ def _part(part: Json) -> Iterator[Json]:
     summary = part["type"] == "summary_text"
     name, holder = ("reasoning_summary_text", "reasoning_summary_part") if summary else ("output_text", "content_part")
     place = {"summary_index" if summary else "content_index": 0}
-    more = {} if summary else {"logprobs": []}
+    more: Json = {} if summary else {"logprobs": []}
     yield {"type": f"response.{holder}.added", "part": part | {"text": ""}} | place
     yield from ({"type": f"response.{name}.delta", "delta": piece} | more | place for piece in pieces(part["text"]))
     yield {"type": f"response.{name}.done", "text": part["text"]} | more | place
@@ -163,15 +163,24 @@ def messages(turn: Turn, calls: list[Said], stream: bool) -> list[Json]:
     blocks = _blocks(turn, calls)
     if not stream:
         return [head | {"content": blocks, **ending, "usage": usage}]
-    begun = head | {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage | {"output_tokens": 1}}
+    begun: Json = head | {
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": usage | {"output_tokens": 1},
+    }
     events: list[Json] = [{"type": "message_start", "message": begun}]
     for index, block in enumerate(blocks):
-        empty = {name: "" for name in ("thinking", "signature", "text") if name in block}
+        empty: Json = {name: "" for name in ("thinking", "signature", "text") if name in block}
         empty |= {"input": {}} if "input" in block else {}
         events.append({"type": "content_block_start", "index": index, "content_block": block | empty})
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in _deltas(block)]
         events.append({"type": "content_block_stop", "index": index})
-    return [*events, {"type": "message_delta", "delta": ending, "usage": {"output_tokens": 9}}, {"type": "message_stop"}]
+    return [
+        *events,
+        {"type": "message_delta", "delta": ending, "usage": {"output_tokens": 9}},
+        {"type": "message_stop"},
+    ]
 
 
 def _deltas(block: Json) -> list[Json]:

@@ -100,7 +100,7 @@ def _deltas(block: Json) -> list[Json]:
 
 
 def cohere(turn: Turn, calls: list[Said], stream: bool) -> list[Json]:
-    made = [
+    made: list[Json] = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in calls
     ]
     counts = {"input_tokens": 17, "output_tokens": 9}

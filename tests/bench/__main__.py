@@ -6,6 +6,7 @@ the ratios mean something on another machine. "requests/s" is the median of the 
 is the median of the ratios of neighbouring bursts. On a busy machine go by the CPU time per request: it moves less. "One connection" is what one caller waits; the gateway's p50 less the forwarder's is what the gateway adds.
 Streams are measured twice: as fast as they come, when events run together in the socket, and paced (an event every
 few ms each), when each event is handled alone and its cost in CPU time tells. RSS is read after the load.
+Translation and the tap are measured before all that, in this process: the best of some tries on one core.
 A ratio is printed only if every reply was good and the gateway's stored rows equal the upstream's own count.
 
 Exit code: 1 if an asserted goal is missed (not with --no-assert), 2 if something did not run.
@@ -17,7 +18,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from tests.bench import gateway, lab, litellm, load, report
+from tests.bench import dialects, gateway, lab, litellm, load, report
 from tests.bench.measure import Series, interleave, ratio
 from tests.bench.report import Goal
 from tests.bench.upstream import USAGE
@@ -38,9 +39,10 @@ def main() -> int:
         signal.signal(signal.SIGALRM, _end)
         signal.alarm(LONGEST)
     skip = set(options.skip) | ({"large"} if "small" in options.skip else set())
+    translation = [] if "dialects" in skip else dialects.measure(options.quick)
     try:
         with lab.running(skip) as room:
-            met = _measure(room, options.quick)
+            met = _measure(room, options.quick, translation)
     except RuntimeError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -52,8 +54,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter bursts: under a minute")
     parser.add_argument("--no-assert", action="store_true", help="exit code 0 even if a goal is missed")
     parser.add_argument("--install-litellm", action="store_true", help=f"install LiteLLM {litellm.VERSION}, then end")
-    names = ["small", "large", "litellm"]
-    parser.add_argument("--skip", action="append", default=[], choices=names, help="leave a server out")
+    names = ["small", "large", "litellm", "dialects"]
+    parser.add_argument("--skip", action="append", default=[], choices=names, help="leave a server or translation out")
     return parser.parse_args()
 
 
@@ -61,7 +63,7 @@ def _end(number: int, frame: object) -> NoReturn:
     raise RuntimeError(f"ended by signal {signal.Signals(number).name}")
 
 
-def _measure(room: lab.Lab, quick: bool) -> bool:
+def _measure(room: lab.Lab, quick: bool, translation: list[Goal]) -> bool:
     rounds, seconds = (3, 0.75) if quick else (7, 1.75)
     _print_setting(room, rounds, seconds)
     names = ["forwarder", *(name for name in ("small", "large") if name in room.servers)]
@@ -80,10 +82,10 @@ def _measure(room: lab.Lab, quick: bool) -> bool:
     paced = _measure_paced(room, streams, quick)
     report.streams(fast, paced)
     if "small" not in room.servers:
-        return True
+        return report.goals(translation)
     if not _check_rows(room, [many, beside, one, fast, paced]):
         return False
-    return report.goals(_goals(room, many, beside, one))
+    return report.goals([*_goals(room, many, beside, one), *translation])
 
 
 def _measure_litellm(room: lab.Lab, quick: bool) -> dict[str, Series]:

@@ -180,7 +180,8 @@ def cohere(docs: list[Json], stream: bool) -> Told:
     usage = doc.get("usage") or {}
     counts = usage.get("billed_units") or usage.get("tokens") or {}
     given = int(counts.get("input_tokens") or 0)
-    cached = min(given, int(usage.get("cached_tokens") or 0))
+    # Billed units have no discount; what came from a cache is a part of the tokens only.
+    cached = 0 if usage.get("billed_units") else min(given, int(usage.get("cached_tokens") or 0))
     return Told(
         "".join(part.get("text") or "" for part in parts),
         tuple((c["function"]["name"], json.loads(c["function"]["arguments"])) for c in said.get("tool_calls") or ()),
