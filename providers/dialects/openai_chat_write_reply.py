@@ -67,9 +67,10 @@ def _tier(event: Started) -> str:
     return reply_tier(event.service_tier, event.dialect, DIALECT)
 
 
-def _reason(event: Finished) -> str:
+def _reason(event: Finished, maker: str) -> str:
     # Another vendor may know the same word and mean less by it (Ollama stops where it calls tools).
-    return event.native if REASONS.get(event.native) == event.reason else WORDS.get(event.reason, "stop")
+    own = maker == DIALECT and event.native in REASONS
+    return event.native if own or REASONS.get(event.native) == event.reason else WORDS.get(event.reason, "stop")
 
 
 def _annotation(citation: Citation, length: int) -> Json | None:
@@ -225,7 +226,7 @@ class StreamWriter:
 
     def _finished(self, event: Finished) -> bytes:
         self.finished = True
-        reason = orjson.dumps(_reason(event))
+        reason = orjson.dumps(_reason(event, self.maker))
         return self._chunk(event.choice, b"{}", b',"finish_reason":' + reason + b"}]}\n\n")
 
     def _failed(self, event: Failed) -> bytes:
@@ -352,7 +353,7 @@ class _Choice:
             self.message["content"] = [*(held if isinstance(held, list) else []), event.raw]
 
     def finished(self, event: Finished) -> None:
-        self.reason = _reason(event)
+        self.reason = _reason(event, self.maker)
 
 
 CHOICE_WRITERS: dict[type, Callable[[_Choice, Any], None]] = {
