@@ -58,7 +58,8 @@ def direct(upstream: Upstream) -> dict[str, Outcome]:
 
 def mapped_status(recording: Recording) -> int | None:
     """The status that the gateway puts in place of an upstream's; None where it keeps it."""
-    if recording.status in (401, 402, 403):
+    refused = recording.status == 400 and b'"API_KEY_INVALID"' in recording.reply  # Gemini's word for a 401
+    if recording.status in (401, 402, 403) or refused:
         return 502
     if recording.status in (503, 529):
         return 503
