@@ -101,25 +101,29 @@ def _head(tap: Tap, doc: Doc) -> None:
 
 def _chat(tap: Tap, doc: dict[str, Any]) -> None:
     """chat.completion.chunk and text_completion chunks."""
-    _head(tap, doc)
+    if not tap.response_id:
+        _head(tap, doc)
     if doc.get("usage") or "x_groq" in doc:
         tap.usage = read_usage(tap.api, doc) or tap.usage
     if doc.get("error"):
         tap.failed = True
     for choice in doc.get("choices") or ():
-        index = choice.get("index", 0)
         delta = choice.get("delta")
         if delta:
-            tap.characters += _characters(delta)
-            if delta.get("audio"):
-                tap.objects.update((found, kind) for kind, found in made("chat", doc))
+            text = delta.get("content")
+            if len(delta) == 1 and text.__class__ is str:  # as most are
+                tap.characters += len(text)
+            else:
+                tap.characters += _characters(delta)
+                if delta.get("audio"):
+                    tap.objects.update((found, kind) for kind, found in made("chat", doc))
         elif "text" in choice:
             tap.characters += len(choice["text"] or "")
         if choice.get("finish_reason"):
-            tap._open.discard(index)
+            tap._open.discard(choice.get("index", 0))
             tap.complete = not tap._open
         elif not tap.complete:
-            tap._open.add(index)
+            tap._open.add(choice.get("index", 0))
 
 
 def _characters(delta: Doc) -> int:
