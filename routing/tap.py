@@ -114,9 +114,7 @@ def _chat(tap: Tap, doc: dict[str, Any]) -> None:
             if len(delta) == 1 and text.__class__ is str:  # as most are
                 tap.characters += len(text)
             else:
-                tap.characters += _characters(delta)
-                if delta.get("audio"):
-                    tap.objects.update((found, kind) for kind, found in made("chat", doc))
+                _delta(tap, delta, doc)
         elif "text" in choice:
             tap.characters += len(choice["text"] or "")
         if choice.get("finish_reason"):
@@ -124,6 +122,12 @@ def _chat(tap: Tap, doc: dict[str, Any]) -> None:
             tap.complete = not tap._open
         elif not tap.complete:
             tap._open.add(choice.get("index", 0))
+
+
+def _delta(tap: Tap, delta: Doc, doc: Doc) -> None:
+    tap.characters += _characters(delta)
+    if delta.get("audio"):
+        tap.objects.update((found, kind) for kind, found in made("chat", doc))
 
 
 def _characters(delta: Doc) -> int:
