@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
 
 from providers import ndjson
-from providers.chat import BadRequest, Unsupported
+from providers.chat import BadRequest
 from providers.dialects import ollama, ollama_generate, openai_chat
 from providers.errors import ReplyBroken
 from providers.events import Failed
@@ -19,10 +20,9 @@ from routing.client import Client
 from routing.errors import UpstreamSaid
 from routing.foreign import Foreign
 from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
-from routing.refusals import Inexpressible
 from routing.relay import SILENT
 from routing.table import Table, Target
-from routing.translation import asking, bad_request
+from routing.translation import asking, bad_request, written
 
 
 def _json(line: bytes) -> Any:
@@ -40,17 +40,11 @@ class Completion:
 
     def __init__(self, call: Call, target: Target, table: Table) -> None:
         route = call.resolved.route if call.resolved else None
-        loss = route.loss if route is not None else ""
+        asked = {**call.doc, "model": target.model or call.model}
         try:
-            doc, self.dropped = ollama_generate.write_completion(
-                {**call.doc, "model": target.model or call.model}, loss == "lenient"
-            )
+            doc, self.dropped = written(call, ollama.NAME, partial(ollama_generate.write_completion, asked))
         except BadRequest as error:
             raise bad_request(error) from None
-        except Unsupported as error:
-            raise Inexpressible(error.field, error.dialect) from None
-        if loss == "strict" and self.dropped:
-            raise Inexpressible(self.dropped[0], "ollama")
         rewrites = rewrites_of(call, target, table)
         self.asked = call.entry.model if route is not None and route.reply_model == "asked" else ""
         self.headers = rewrite_headers(asking(call), rewrites)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from providers.chat import BadRequest, Unsupported
+from providers.chat import BadRequest
 from providers.embeddings import CLIENTS, UPSTREAMS, Embed, Upstream, batches
 from providers.errors import ReplyBroken, TimedOut
 from providers.events import Failed
@@ -22,9 +23,9 @@ from routing.client import Client
 from routing.errors import UpstreamSaid, kind_of_status
 from routing.foreign import Foreign
 from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
-from routing.refusals import MAX_ERROR_BODY, Inexpressible
+from routing.refusals import MAX_ERROR_BODY
 from routing.table import Table, Target
-from routing.translation import asking, bad_request
+from routing.translation import asking, bad_request, written
 
 #: The API of a client endpoint -> who reads and writes its embeddings, and who its errors.
 DIALECTS = {
@@ -48,13 +49,7 @@ class Embedding:
         self.target = target
         self.asked_for = _read(call)
         self.embed = replace(self.asked_for, model=target.model or call.model)
-        loss = call.resolved.route.loss if call.resolved else ""
-        try:
-            calls, self.dropped = self.upstream.write_requests(self.embed, loss == "lenient")
-        except Unsupported as error:
-            raise Inexpressible(error.field, error.dialect) from None
-        if loss == "strict" and self.dropped:
-            raise Inexpressible(self.dropped[0], self.upstream.NAME)
+        calls, self.dropped = written(call, self.upstream.NAME, partial(self.upstream.write_requests, self.embed))
         self._rewrites = rewrites_of(call, target, table)
         self._headers = rewrite_headers(asking(call), self._rewrites)
         wires = [self._wire(path, orjson.dumps(doc)) for path, doc in calls]

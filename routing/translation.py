@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -21,6 +22,8 @@ from routing.errors import GatewayError
 from routing.outgoing import OUR_ID, rewrite_body, rewrite_headers, rewrites_of
 from routing.refusals import Inexpressible
 from routing.table import Rewrite, Table, Target
+
+T = TypeVar("T")
 
 #: What goes to an upstream of another dialect: who calls, and the trace.
 FORWARDED = frozenset({b"user-agent", b"idempotency-key", b"traceparent", b"tracestate"})
@@ -70,6 +73,19 @@ def asking(call: Call) -> list[Header]:
     return [*found, (b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
 
 
+def written(call: Call, dialect: str, write: Callable[[bool], tuple[T, list[str]]]) -> tuple[T, list[str]]:
+    """What ``write`` makes of the request and what that leaves out, as lenient or strict as the route is. Raises
+    Inexpressible."""
+    loss = call.resolved.route.loss if call.resolved else ""
+    try:
+        found, dropped = write(loss == "lenient")
+    except Unsupported as error:
+        raise Inexpressible(error.field, error.dialect) from None
+    if loss == "strict" and dropped:
+        raise Inexpressible(dropped[0], dialect)
+    return found, dropped
+
+
 class Translation:
     """One attempt's request. ``dropped`` names the client's fields that the upstream's API has no place for."""
 
@@ -83,21 +99,12 @@ class Translation:
         )
         route = call.resolved.route if call.resolved else None
         self.asked = call.entry.model if route is not None and route.reply_model == "asked" else ""
-        doc = self._write(route.loss if route is not None else "")
+        doc, self.dropped = written(call, self.upstream.NAME, partial(self.upstream.write_request, self.chat))
         if api == "chat" and self.chat.stream and target.upstream.stream_usage == "ask":
             doc["stream_options"] = {**(doc.get("stream_options") or {}), "include_usage": True}
         elif api == "chat" and "stream_options" in doc and target.upstream.stream_usage != "ask":
             del doc["stream_options"]
         self._wire(call, target, doc, rewrites_of(call, target, table))
-
-    def _write(self, loss: str) -> dict[str, Any]:
-        try:
-            doc, self.dropped = self.upstream.write_request(self.chat, loss == "lenient")
-        except Unsupported as error:
-            raise Inexpressible(error.field, error.dialect) from None
-        if loss == "strict" and self.dropped:
-            raise Inexpressible(self.dropped[0], self.upstream.NAME)
-        return doc
 
     def place(self) -> tuple[str, str]:
         """The upstream's path and query."""
