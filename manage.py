@@ -10,10 +10,11 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     from gateway_project.environment import Refused
+    from providers.plugins import PluginError
 
     try:
         execute_from_command_line(sys.argv)
-    except Refused as error:
+    except (Refused, PluginError) as error:
         sys.exit(str(error))
 
 

@@ -1,7 +1,5 @@
-"""System checks: settings that will not do what the operator wants, and dangerous rows. ``serve`` runs them all.
-
-What rows can be wrong is known to ``routing.warnings``, which the admin shows too; here it becomes check messages.
-"""
+"""System checks: what the environment says and what will not do as the operator wants. ``serve`` runs them all, and those
+of ``routing.checks``."""
 
 from __future__ import annotations
 
@@ -82,13 +80,10 @@ def address(**_: Any) -> list[CheckMessage]:
 
 def rows(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Only where a database was asked for: Django's checks do not touch one otherwise."""
-    from routing.warnings import warnings
-
     if not databases:
         return []
     try:
-        found: list[CheckMessage] = [Warning(warning.text, id="gateway.W010") for warning in warnings()]
-        return found + anonymous()
+        return anonymous()
     except DatabaseError:
         return []  # not migrated yet, or away: others say so
 

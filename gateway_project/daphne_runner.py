@@ -51,6 +51,12 @@ class DrainingServer(Server):  # type: ignore[misc]
         reactor.callWhenRunning(self._spawn, self._started)
         self.run()
 
+    def create_application(self, protocol: Any, scope: Any) -> Any:
+        queue = super().create_application(protocol, scope)
+        if queue is not None and scope["type"] == "http":
+            self.connections[protocol]["application_instance"].add_done_callback(lambda done: _end_early(protocol))
+        return queue
+
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_event_loop().create_task(work())
         self.tasks.add(task)
@@ -117,6 +123,12 @@ class DrainingServer(Server):  # type: ignore[misc]
 
     def kill_all_applications(self) -> None:
         """Nothing is left to kill: the drain has seen to it. (Daphne's own fails on connections without a request.)"""
+
+
+def _end_early(request: Any) -> None:
+    """A reply that its application has left in the middle: by itself Daphne keeps its client waiting for ever."""
+    if request._response_started and not request.finished and request.channel is not None:
+        request.channel.loseConnection()
 
 
 def run(bound: socket.socket) -> None:

@@ -76,12 +76,24 @@ def seconds(text: str) -> float:
     return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 
+def days(text: str) -> int:
+    """A whole number of days; 0 is for ever. Raises ValueError."""
+    if not text.isdecimal() or int(text) > 36_500:
+        raise ValueError(f"{text!r} is not a number of days such as 90, 0 for ever")
+    return int(text)
+
+
 def size(text: str) -> int:
     """``1048576``, ``64M`` or ``64 MiB`` in bytes."""
     match = SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 67108864, 64M or 1GiB")
     return int(match[1]) * BYTES[match[2].lower()]
+
+
+def place(text: str) -> Path:
+    """A file or a directory, from here on wherever the process goes."""
+    return Path(text).expanduser().absolute()
 
 
 def networks(text: str) -> list[Network]:

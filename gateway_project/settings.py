@@ -7,11 +7,22 @@ import sys
 from pathlib import Path
 
 from gateway_project.database import SQLITE, database
-from gateway_project.environment import Environment, Network, Refused, load_env_file, networks, size, split, url
+from gateway_project.environment import (
+    Environment,
+    Network,
+    Refused,
+    days,
+    load_env_file,
+    networks,
+    place,
+    size,
+    split,
+    url,
+)
 from gateway_project.keyring import data_directory, encryption_keys, keyring, peppers
 from gateway_project.logs import LEVELS, logging_config
+from gateway_project.mail import SECONDS, mail
 from gateway_project.public import Address
-from gateway_project.rest import rest_framework
 from gateway_project.unfold import UNFOLD as THEME
 from gateway_project.vendors import default_vendor, vendors
 
@@ -46,6 +57,7 @@ GATEWAY_READ_TIMEOUT = env.seconds("SERVER_READ_TIMEOUT", default=60)
 GATEWAY_SEND_TIMEOUT = env.seconds("GATEWAY_SEND_TIMEOUT", "SERVER_WRITE_TIMEOUT", default=60)
 GATEWAY_DRAIN_DELAY = env.seconds("GATEWAY_DRAIN_DELAY", default=3, least=0)
 GATEWAY_DRAIN_TIMEOUT = env.seconds("GATEWAY_DRAIN_TIMEOUT", default=30, least=0)
+GATEWAY_WORKERS = 1  # how many processes serve; each of several is told
 GATEWAY_UPSTREAM_TRANSPORT = env.choice(
     "GATEWAY_UPSTREAM_TRANSPORT", {"native": "native", "aiohttp": "aiohttp", "httpx": "httpx"}, "native"
 )
@@ -53,6 +65,20 @@ GATEWAY_ALLOWED_UPSTREAM_ADDRESSES: list[Network] = env.read("GATEWAY_ALLOWED_UP
 GATEWAY_MEDIA_FETCH = env.flag("GATEWAY_MEDIA_FETCH", True)
 GATEWAY_MEDIA_ALLOW: list[Network] = env.read("GATEWAY_MEDIA_ALLOW", networks, [])
 GATEWAY_MEDIA_MAX_BYTES = env.read("GATEWAY_MEDIA_MAX_BYTES", size, 20 * 2**20)
+GATEWAY_HOOKS: list[str] = env.read("GATEWAY_HOOKS", split, [])
+GATEWAY_HOOK_ADDRESSES: list[Network] = env.read("GATEWAY_HOOK_ADDRESSES", networks, [])
+GATEWAY_PRICES_FILE = env.read("GATEWAY_PRICES_FILE", lambda text: Path(text).expanduser().absolute(), None)
+GATEWAY_LOG_BUFFER_BYTES = env.read("GATEWAY_LOG_BUFFER_BYTES", size, 64 * 2**20)
+GATEWAY_SPOOL_DIR: Path = env.read("GATEWAY_SPOOL_DIR", place, GATEWAY_DATA_DIR / "spool")
+GATEWAY_SPOOL_CAP_BYTES = env.read("GATEWAY_SPOOL_CAP_BYTES", size, 2**30)
+GATEWAY_TELL_ADMISSION = env.flag("GATEWAY_TELL_ADMISSION")
+GATEWAY_SPOOL_FSYNC = env.flag("GATEWAY_SPOOL_FSYNC")
+GATEWAY_SPOOL_FULL = env.choice("GATEWAY_SPOOL_FULL", {"refuse": "refuse", "serve": "serve"}, "refuse")
+GATEWAY_DATABASE_AWAY_SECONDS = env.seconds("GATEWAY_DATABASE_AWAY_SECONDS", default=0, least=0)
+GATEWAY_USAGE_DAYS = env.read("GATEWAY_USAGE_DAYS", days, 0)
+GATEWAY_DRAIN_PROCESS = env.flag("GATEWAY_DRAIN_PROCESS")  # "serve" starts one, and says so to its workers
+globals().update(env.read("GATEWAY_EMAIL_URL", mail, {"EMAIL_TIMEOUT": SECONDS}))
+DEFAULT_FROM_EMAIL = env.text("GATEWAY_EMAIL_FROM", default="llm-gateway@localhost")
 GATEWAY_LOG_LEVEL = env.choice("LLM_GATEWAY_LOG_LEVEL", LEVELS, "info")
 GATEWAY_VENDORS = vendors(env)
 GATEWAY_DEFAULT_VENDOR = default_vendor(env, GATEWAY_VENDORS)
@@ -123,7 +149,7 @@ STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True  # straight from the packages: nothing to collect, nothing to forget
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 LOGGING = logging_config(GATEWAY_LOG_LEVEL)
-REST_FRAMEWORK = rest_framework(DEBUG)
+REST_FRAMEWORK = {"TEST_REQUEST_DEFAULT_FORMAT": "json"}  # the API's own rules are in routing.api_guard
 UNFOLD = THEME | {"LOGIN": {"form": "gateway_project.throttle.LoginForm"}}
 
 # Who may enter, and how

@@ -34,6 +34,7 @@ NAVIGATION = [
             _page("Aliases", "label", "routing_alias_changelist", "routing.view_alias"),
             _page("Rewrites", "edit_note", "routing_rewrite_changelist", "routing.view_rewrite"),
             _page("Defaults", "home_pin", "routing_defaults_changelist", "routing.view_defaults"),
+            _page("Hooks", "webhook", "routing_hook_changelist", "routing.view_hook"),
         ],
     },
     {
@@ -51,8 +52,18 @@ NAVIGATION = [
         "separator": True,
         "items": [
             _page("Tenants", "groups", "tenants_tenant_changelist", "tenants.view_tenant"),
+            _page("Projects", "folder_shared", "tenants_project_changelist", "tenants.view_project"),
             _page("Stored responses", "forum", "tenants_storedresponse_changelist", "tenants.view_storedresponse"),
+            _page("Logged requests", "plagiarism", "tenants_loggedrequest_changelist", "tenants.read_loggedrequest"),
             _page("Keys", "key", "tenants_apikey_changelist", "tenants.view_apikey"),
+            _page("Budgets", "savings", "tenants_budget_changelist", "tenants.view_budget"),
+            _page("Prices", "sell", "tenants_price_changelist", "tenants.view_price"),
+            _page(
+                "Workers with money",
+                "account_balance_wallet",
+                "tenants_leaseowner_changelist",
+                "tenants.view_leaseowner",
+            ),
         ],
     },
     {
@@ -76,7 +87,6 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "routing.dashboard.context",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("gateway/icon.svg")}],
-    "STYLES": [lambda request: static("gateway/admin.css")],
     "SIDEBAR": {"show_search": True, "show_all_applications": False, "navigation": NAVIGATION},
     "COLORS": {
         "primary": {

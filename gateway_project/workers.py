@@ -22,11 +22,11 @@ from pathlib import Path
 import django
 from django.conf import settings
 
+from gateway_project.drain_process import METRICS
 from gateway_project.server import Server, config
 
 log = logging.getLogger(__name__)
 
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
 MOST_PAUSE = 30.0  # seconds before a worker that dies again and again is started once more
 STEADY_SECONDS = 30.0  # a worker that lived as long as this did not die of its start
 HOPELESS = 5  # deaths in a row while no worker is steady
@@ -46,10 +46,11 @@ class Worker(Server):
         yield
 
 
-def work(bound: socket.socket) -> None:
-    """One worker, from its birth as a bare process."""
+def work(bound: socket.socket, count: int) -> None:
+    """One of ``count`` workers, from its birth as a bare process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches the whole group; the parent hears it for us
     django.setup()
+    settings.GATEWAY_WORKERS = count
     threading.Thread(target=_follow_parent, daemon=True).start()
     Worker(config()).run([bound])
 
@@ -97,7 +98,7 @@ class Workers:
                     os.kill(worker.pid, PARENTS_WORD)
 
     def _start(self) -> None:
-        worker = SPAWN.Process(target=work, args=(self.bound,), name="worker")
+        worker = SPAWN.Process(target=work, args=(self.bound, self.count), name="worker")
         worker.start()
         self.started[worker] = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""The admin of providers, their credentials, and the models that they say they have."""
+"""The admin of providers and their credentials. Their models have a module of their own, imported here to be registered."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
-from providers import catalogue
+from providers import catalogue, model_admin
 from providers.forms import CredentialForm, CredentialFormSet, ProviderForm
-from providers.models import Credential, Provider, UpstreamModel
+from providers.models import Credential, Provider
 
-YES_NO = {"on": "success", "off": "danger"}
+#: Modules that register their models when they are imported.
+__all__ = ("model_admin",)
+STATES = {"on": "success", "off": "danger", "held open": "danger", "held closed": "warning"}
 
 
 class CredentialInline(TabularInline):  # type: ignore[misc]
@@ -47,12 +49,12 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
         "model_count",
         "models_refreshed_at",
     )
-    list_filter = ("enabled", "kind")
+    list_filter = ("enabled", "kind", "breaker")
     search_fields = ("name", "title", "base_url")
     ordering = ("name",)
-    actions = ("enable", "disable")
+    actions = ("enable", "disable", "hold_open", "hold_closed", "let_go")
     warn_unsaved_form = True
-    change_form_outer_before_template = "gateway/page_warnings.html"
+    change_form_outer_before_template = "gateway/provider_state.html"
     fieldsets = (
         (None, {"fields": ("name", "title", "kind", "enabled")}),
         ("Address", {"fields": ("base_url", "strip_path", "proxy_url", "ca_file")}),
@@ -61,6 +63,8 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
             {"fields": ("apis", "api_version", "stream_usage", "lacks", "extra_headers", "models_refreshed_at")},
         ),
         ("Patience", {"fields": ("connect_timeout", "first_byte_timeout", "idle_timeout", "max_retries")}),
+        ("Queue", {"fields": ("max_concurrent", "max_waiting", "queue_wait")}),
+        ("Circuit breaker", {"fields": ("breaker", "breaker_ratio", "breaker_requests", "breaker_pause")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Provider]:
@@ -77,9 +81,10 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
             kwargs["choices"] = db_field.get_choices(blank_choice=[("", "Choose one")])
         return super().formfield_for_choice_field(db_field, request, **kwargs)
 
-    @display(description="state", label=YES_NO, ordering="enabled")  # type: ignore[untyped-decorator]
+    @display(description="state", label=STATES, ordering="enabled")  # type: ignore[untyped-decorator]
     def state(self, provider: Provider) -> str:
-        return "on" if provider.enabled else "off"
+        held = f"held {provider.breaker}" if provider.breaker else ""
+        return "off" if not provider.enabled else held or "on"
 
     @admin.display(description="address")
     def address(self, provider: Provider) -> str:
@@ -96,11 +101,23 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
 
     @admin.action(description="Turn on", permissions=("change",))
     def enable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
-        _switch(queryset, True)
+        _change(queryset, enabled=True)
 
     @admin.action(description="Turn off", permissions=("change",))
     def disable(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
-        _switch(queryset, False)
+        _change(queryset, enabled=False)
+
+    @admin.action(description="Hold the breaker open: nothing is sent", permissions=("change",))
+    def hold_open(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        _change(queryset, breaker="open")
+
+    @admin.action(description="Hold the breaker closed: all is sent", permissions=("change",))
+    def hold_closed(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        _change(queryset, breaker="closed")
+
+    @admin.action(description="Let the breaker work by itself", permissions=("change",))
+    def let_go(self, request: HttpRequest, queryset: QuerySet[Provider]) -> None:
+        _change(queryset, breaker="")
 
     def save_model(self, request: HttpRequest, obj: Provider, form: Any, change: bool) -> None:
         credentials = Credential.objects.filter(provider_id=obj.pk)
@@ -157,28 +174,8 @@ class ProviderAdmin(ModelAdmin):  # type: ignore[misc]
         ).render()
 
 
-def _switch(queryset: QuerySet[Provider], enabled: bool) -> None:
+def _change(queryset: QuerySet[Provider], **values: Any) -> None:
     for provider in queryset:  # one by one: update() would make no revision
-        provider.enabled = enabled
-        provider.save(update_fields=("enabled",))
-
-
-@admin.register(UpstreamModel)
-class UpstreamModelAdmin(ModelAdmin):  # type: ignore[misc]
-    """Read-only: the rows are what providers say of themselves."""
-
-    list_display = ("name", "provider", "seen_at")
-    list_filter = ("provider",)
-    list_select_related = ("provider",)
-    search_fields = ("name",)
-    search_help_text = "A part of a model's name"
-    fields = ("provider", "name", "seen_at", "details")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: UpstreamModel | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: UpstreamModel | None = None) -> bool:
-        return False
+        for name, value in values.items():
+            setattr(provider, name, value)
+        provider.save(update_fields=tuple(values))

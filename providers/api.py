@@ -1,4 +1,4 @@
-"""REST: providers and their credentials."""
+"""REST: providers, their credentials and their models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from rest_framework import serializers, viewsets
 
-from providers.models import Credential, Provider
-from providers.serializers import CredentialSerializer, ProviderSerializer
+from providers.models import Credential, Provider, UpstreamModel
+from providers.serializers import CredentialSerializer, ProviderSerializer, UpstreamModelSerializer
 
 Filters: TypeAlias = dict[str, tuple[str, serializers.Field[Any, Any, Any, Any]]]
 
@@ -22,6 +22,7 @@ class ProviderViewSet(viewsets.ModelViewSet[Provider]):
     filters: ClassVar[Filters] = {
         "kind": ("kind", serializers.CharField()),
         "enabled": ("enabled", serializers.BooleanField()),
+        "breaker": ("breaker", serializers.CharField(allow_blank=True)),
     }
 
 
@@ -34,4 +35,17 @@ class CredentialViewSet(viewsets.ModelViewSet[Credential]):
     filters: ClassVar[Filters] = {
         "provider": ("provider__name", serializers.CharField()),
         "enabled": ("enabled", serializers.BooleanField()),
+    }
+
+
+class UpstreamModelViewSet(viewsets.ModelViewSet[UpstreamModel]):
+    """The models that providers list, and what the operator says that they can do. One that is deleted comes back, without
+    abilities, when its provider lists it again."""
+
+    queryset = UpstreamModel.objects.select_related("provider")
+    serializer_class = UpstreamModelSerializer
+    lookup_value_regex = "[0-9]+"
+    filters: ClassVar[Filters] = {
+        "provider": ("provider__name", serializers.CharField()),
+        "name": ("name", serializers.CharField()),
     }

@@ -2,6 +2,10 @@
 
 from django.apps import AppConfig
 
+from providers import plugins
+
+plugins.load()  # before any model reads the kinds
+
 
 class ProvidersConfig(AppConfig):
     name = "providers"

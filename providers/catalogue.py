@@ -217,21 +217,31 @@ async def refresh(provider: models.Provider, pool: Connections | None = None) ->
 
 
 def store(provider: models.Provider, found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Make the provider's rows equal ``found``: one transaction, and a revision only where they differ."""
+    """Make the provider's rows equal ``found``: one transaction, and a revision only where they differ. A model of which
+    the operator has said what it can do stays, unlisted."""
     now = timezone.now()
     with transaction.atomic():
         rows = {row.name: row for row in provider.models.all()}
         for name in rows.keys() - found.keys():
-            rows[name].delete()
+            _lose(rows[name])
         for name, details in found.items():
-            row = rows.get(name) or models.UpstreamModel(provider=provider, name=name, details=None)
-            if row.details is None or _lasting(row.details) != _lasting(details):
+            row = rows.get(name) or models.UpstreamModel(provider=provider, name=name)
+            if row.seen_at is None or _lasting(row.details) != _lasting(details):
                 row.details, row.seen_at = dict(details), now
                 row.save()
         # Not what requests read, so no revision: update() sends no signals.
-        provider.models.update(seen_at=now)
+        provider.models.exclude(seen_at=None).update(seen_at=now)
         models.Provider.objects.filter(pk=provider.pk).update(models_refreshed_at=now)
     provider.models_refreshed_at = now
+
+
+def _lose(row: models.UpstreamModel) -> None:
+    """The provider has it no more."""
+    if not row.abilities:
+        row.delete()
+    elif row.seen_at is not None:
+        row.details, row.seen_at = {}, None
+        row.save()
 
 
 def _lasting(details: Mapping[str, Any]) -> dict[str, Any]:

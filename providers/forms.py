@@ -1,16 +1,17 @@
-"""Forms of the admin: APIs as check boxes, headers as lines, secrets that go in and never come out."""
+"""Forms of the admin: APIs as check boxes, headers as lines, JSON on a line, secrets that go in and never come out."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from django import forms
 from unfold.forms import PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from providers.dialects.lacks import LACKS
-from providers.models import Credential
-from providers.presets import ALL_APIS
+from providers.models import Credential, UpstreamModel
+from providers.presets import api_choices
 
 
 def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def _plain(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 class ApisField(forms.MultipleChoiceField):
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=[(api, api) for api in ALL_APIS], **_plain(kwargs))
+        super().__init__(choices=api_choices, **_plain(kwargs))
 
 
 class LacksField(forms.MultipleChoiceField):
@@ -69,6 +70,50 @@ class HeadersField(forms.Field):
             return bool((initial or {}) != self.to_python(data))
         except forms.ValidationError:
             return True
+
+
+class ObjectWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"rows": 1, "spellcheck": "false", "placeholder": "{…}", **(attrs or {})})
+
+    def format_value(self, value: Any) -> str:
+        return orjson.dumps(value).decode() if value and not isinstance(value, str) else value or ""
+
+
+class ObjectField(forms.Field):
+    """A JSON object, typed as it is; nothing typed is an empty one."""
+
+    widget = ObjectWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**_plain(kwargs))
+
+    def to_python(self, value: Any) -> dict[str, Any]:
+        try:
+            found = orjson.loads(value) if value and value.strip() else {}
+        except ValueError:
+            raise forms.ValidationError(
+                'This is not JSON. Names and texts stand in double quotes: {"name": "value"}.'
+            ) from None
+        if not isinstance(found, dict):
+            raise forms.ValidationError('Give an object: {"name": "value"}.')
+        if b"\\u0000" in orjson.dumps(found):  # PostgreSQL stores no NUL
+            raise forms.ValidationError("Null characters are not allowed.")
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool((initial or {}) != self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+class UpstreamModelForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = UpstreamModel
+        fields = ("provider", "name", "abilities")
+        field_classes = {"abilities": ObjectField}
+        widgets = {"abilities": ObjectWidget({"rows": 2})}
 
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]

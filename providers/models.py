@@ -6,16 +6,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django_prometheus.models import ExportModelOperationsMixin
 
-from providers import secrets, validators
-from providers.presets import PRESETS, Preset
+from providers import rules, secrets, validators
+from providers.presets import PRESETS, Preset, kind_choices, preset_of
 
-SLUG = RegexValidator(
-    r"^[a-z0-9][a-z0-9._-]{0,62}\Z", "Use 1 to 63 of: a-z 0-9 . _ - and start with a letter or digit."
-)
+SLUG = RegexValidator(rules.NAME.pattern, rules.NAMES)
 
 
 class ProviderQuerySet(models.QuerySet["Provider"]):
@@ -40,7 +38,7 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
     )
     kind = models.CharField(
         max_length=40,
-        choices=[(k, p.title) for k, p in PRESETS.items()],
+        choices=kind_choices,
         help_text="The vendor or server software. It presets the address, how the key is sent and which APIs exist.",
     )
     enabled = models.BooleanField(
@@ -90,6 +88,48 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
         validators=[MaxValueValidator(10)],
         help_text="How often a failed attempt is tried again at this provider before the next target.",
     )
+    max_concurrent = models.PositiveIntegerField(
+        "requests at once",
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="Most requests that it gets at once, over all workers of this host; others wait, fairly between tenants. 0: any number.",
+    )
+    max_waiting = models.PositiveIntegerField(
+        "places in the queue",
+        default=100,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="How many may wait for their turn. In a full queue whoever waits most for their weight is refused.",
+    )
+    queue_wait = models.FloatField(
+        default=30,
+        validators=[validators.validate_seconds],
+        help_text="Seconds after which a waiting request goes to the next target, or is refused with 503.",
+    )
+    breaker = models.CharField(
+        "circuit breaker",
+        max_length=10,
+        blank=True,
+        choices=[("", "automatic"), ("open", "held open: nothing is sent"), ("closed", "held closed: all is sent")],
+        help_text="One for each of its models: it opens where too many requests fail, and lets one through at a time to see whether all is well again.",
+    )
+    breaker_ratio = models.FloatField(
+        "breaker: share of failures",
+        default=0.25,
+        validators=[MinValueValidator(0.01), MaxValueValidator(1)],
+        help_text="The share of the last 30 seconds' requests whose failure opens it: 5xx, time-outs and broken connections, never 4xx.",
+    )
+    breaker_requests = models.PositiveIntegerField(
+        "breaker: requests at least",
+        default=20,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text="Fewer requests than this in 30 seconds never open it.",
+    )
+    breaker_pause = models.FloatField(
+        "breaker: pause",
+        default=5,
+        validators=[validators.validate_seconds],
+        help_text="Seconds from its opening to the first probe; doubles with each probe that fails, up to two minutes.",
+    )
     stream_usage = models.CharField(
         max_length=10,
         blank=True,
@@ -138,7 +178,7 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
 
     @property
     def preset(self) -> Preset:
-        return PRESETS[self.kind]
+        return preset_of(self.kind)
 
     @property
     def address(self) -> str:
@@ -156,14 +196,10 @@ class Provider(ExportModelOperationsMixin("provider"), models.Model):  # type: i
         return list(self.apis or self.preset.apis)
 
     def clean(self) -> None:
-        preset = PRESETS.get(self.kind)
-        if preset is not None and not preset.base_url and not self.base_url:
-            raise ValidationError({"base_url": f"{preset.title} has no address of its own: say where it is."})
-        if self.api_version and self.kind != "azure-openai":
-            raise ValidationError({"api_version": "Only Azure OpenAI has dated API versions."})
-        if self.api_version and urlsplit(self.base_url).path.strip("/"):
-            message = "With an API version, give the resource's address alone: https://NAME.openai.azure.com."
-            raise ValidationError({"base_url": message})
+        try:
+            rules.check_together(self.kind, self.base_url, self.api_version)
+        except rules.FieldError as error:
+            raise ValidationError({error.field: str(error)}) from None
         if self.pk and Provider.objects.filter(pk=self.pk).exclude(name=self.name).exists():
             raise ValidationError({"name": "The name cannot be changed: routes, usage rows and metrics refer to it."})
 
@@ -227,12 +263,20 @@ class Credential(ExportModelOperationsMixin("credential"), models.Model):  # typ
 
 
 class UpstreamModel(models.Model):
-    """A model that a provider says it has, as last read from it."""
+    """A model that a provider says it has, as last read from it, or one of which the operator says what it can do."""
 
     provider = models.ForeignKey(Provider, models.CASCADE, related_name="models", help_text="Who has it.")
     name = models.CharField(max_length=255, db_index=True, help_text="The name that the provider knows it by.")
     details = models.JSONField(default=dict, blank=True, help_text="What the provider says of it, as it said it.")
-    seen_at = models.DateTimeField(help_text="When the provider last listed it.")
+    abilities = models.JSONField(
+        default=dict,
+        blank=True,
+        validators=[validators.validate_abilities],
+        help_text='What it can do where the provider does not say so, or says it wrong: {"context_length": 131072, "tools": false}. Requests that need more go to another target. Known: stream, tools, structured, images, audio, video, documents, context_length.',
+    )
+    seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the provider last listed it. Empty: it does not list it."
+    )
     changed_revision = models.BigIntegerField(default=0, editable=False, db_index=True)
 
     class Meta:

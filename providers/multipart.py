@@ -29,6 +29,7 @@ _PLAIN_CHARSETS = ("utf-8", "utf8", "us-ascii")
 # What a client sends is no news for our log.
 _QUIET = logging.getLogger(f"{__name__}.parser")
 _QUIET.disabled = True
+_QUIET.addFilter(lambda record: False)  # whoever configures logging later enables it again
 
 
 class MultipartError(ValueError):

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 import httptools
@@ -68,7 +69,15 @@ class Connection(asyncio.Protocol):
                 return b""
             if self.failure is not None or self.closed:
                 raise self.failure or httpx.RemoteProtocolError("the reply ended early")
-            await self._wait()
+            self.waiter = self.loop.create_future()  # as _wait, without a coroutine for each piece
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come of the body and was not taken yet; there must be some."""
         chunk = self.chunks.popleft() if len(self.chunks) == 1 else self._joined()
         self.buffered -= len(chunk)
         if self.paused and self.buffered < HIGH_WATER and not self.closed:
@@ -159,6 +168,17 @@ class NativeStream(httpx.AsyncByteStream):
         while chunk := await self.connection.next():
             yield chunk
 
+    async def next(self) -> bytes:
+        """The next piece, b"" at the end: what iterating gives, for those who know this stream."""
+        return await self.connection.next()
+
+    def rest(self) -> bytes | None:
+        """All that was not taken yet, where the reply has come to its end; None where more may come."""
+        connection = self.connection
+        if not connection.complete:
+            return None
+        return connection.take() if connection.chunks else b""
+
     async def aclose(self) -> None:
         connection = self.connection
         if connection.reusable and not connection.chunks and not connection.transport.is_closing():
@@ -176,12 +196,11 @@ class NativeTransport(httpx.AsyncBaseTransport):
         self.pools: dict[Origin, deque[Connection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        origin = (url.scheme, url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80))
+        origin, target = _place(request.text if isinstance(request, LightRequest) else str(request.url))
         pool = self.pools.get(origin)
         if pool is None:
             pool = self.pools[origin] = deque()
-        message = _message(request)
+        message = _message(request, target)
         connection = _idle(pool) or await self._connect(origin, request.extensions.get("timeout", {}).get("connect"))
         try:
             await connection.ask(message)
@@ -230,13 +249,19 @@ def _idle(pool: deque[Connection]) -> Connection | None:
     return None
 
 
-def _message(request: httpx.Request) -> bytes:
+@lru_cache(4096)
+def _place(text: str) -> tuple[Origin, bytes]:
+    """Whom to connect to for this URL, and what to ask for there."""
+    url = httpx.URL(text)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return (url.scheme, url.raw_host.decode("ascii"), port), url.raw_path
+
+
+def _message(request: httpx.Request, target: bytes) -> bytes:
     """The request as it goes over the wire, body and all."""
     headers = request.raw_headers if isinstance(request, LightRequest) else request.headers.raw
-    lines = [request.method.encode(), b" ", request.url.raw_path, b" HTTP/1.1\r\n"]
-    for name, value in headers:
-        lines += (name, b": ", value, b"\r\n")
-    head = b"".join(lines)
-    if head.count(b"\n") != len(headers) + 1 or head.count(b"\r") != len(headers) + 1:
+    first = b"%b %b HTTP/1.1" % (request.method.encode(), target)
+    head = b"\r\n".join([first, *map(b": ".join, headers)])
+    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise httpx.LocalProtocolError("a header breaks its line")
-    return b"".join((head, b"\r\n", request.content))
+    return b"".join((head, b"\r\n\r\n", request.content))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 OPENAI_APIS = ("chat", "completions", "responses", "embeddings", "images", "audio", "moderation")
 CHAT_APIS = ("chat", "completions", "embeddings")
-ALL_APIS = (*OPENAI_APIS, "messages", "generate", "rerank", "ollama", "cohere", "converse", "titan")
+#: Packages may add to it at the start, as to PRESETS: see providers.plugins.
+ALL_APIS = [*OPENAI_APIS, "messages", "generate", "rerank", "ollama", "cohere", "converse", "titan"]
 
 #: Body fields with which one vendor lets a client pick another model, provider or price than the route's.
 OPENROUTER_FIELDS = ("models", "provider", "route", "plugins", "preset", "transforms")
@@ -165,3 +166,16 @@ PRESETS: dict[str, Preset] = {
     "anthropic-compatible": Preset("Anthropic-compatible server", "", "x-api-key", ("messages",), needs_secret=False),
     "gemini-compatible": Preset("Gemini-compatible server", "", "x-goog-api-key", ("generate",), needs_secret=False),
 }
+
+
+def preset_of(kind: str) -> Preset:
+    """What a kind knows; nothing, and no API, where the package that had it is gone."""
+    return PRESETS.get(kind) or Preset(kind, apis=(), needs_secret=False)
+
+
+def kind_choices() -> list[tuple[str, str]]:
+    return [(kind, preset.title) for kind, preset in PRESETS.items()]
+
+
+def api_choices() -> list[tuple[str, str]]:
+    return [(api, api) for api in ALL_APIS]

@@ -18,7 +18,7 @@ from providers.upstream import Credential, Upstream
 RESTS = {401: (60.0, 900.0), 402: (60.0, 900.0), 403: (10.0, 300.0), 429: (5.0, 60.0)}
 #: Statuses that are about the account and so about all of its models; the others are about one model.
 WHOLE = frozenset({401, 402})
-#: May have been about the request: such a credential stands back behind the others, but is used where there is none.
+#: May have been about the request, and not about the account.
 DOUBTFUL = 403
 LONGEST = 3600.0
 FORGOTTEN = 600.0  # seconds of quiet after which an old refusal no longer makes the next rest longer
@@ -93,6 +93,13 @@ class Rest:
     status: int
     times: int
     secret: tuple[object, ...]
+    told: bool  # the upstream said for how long
+
+    @property
+    def doubtful(self) -> bool:
+        """It may have been about the request or the model, or be over sooner than we guess: such a credential stands
+        back behind the others, but is used where there is none. One client's request must not shut a provider to all."""
+        return self.status == DOUBTFUL or not self.told
 
 
 class Rotation:
@@ -108,7 +115,7 @@ class Rotation:
         rests = [(credential, *self._rest(upstream, credential, now, model)) for credential in upstream.credentials]
         found = [credential for credential, wait, _ in rests if not wait]
         found = found or [credential for credential, _, doubtful in rests if doubtful]
-        weights = [_weight(credential) for credential in found]
+        weights = [credential.weight for credential in found]
         if not any(weights):
             return found[0] if found else None
         return rng.choices(found, weights)[0] if len(found) > 1 else found[0]
@@ -117,6 +124,23 @@ class Rotation:
         """Seconds until ``choose`` has one again, 0 if it has one now."""
         rests = [self._rest(upstream, credential, now, model) for credential in upstream.credentials]
         return min((0.0 if doubtful else wait for wait, doubtful in rests), default=0.0)
+
+    def fresh(self, upstream: Upstream, now: float, model: str = "") -> bool:
+        """Whether it has a credential that does not rest at all."""
+        return not self._rests or not all(self._rest(upstream, each, now, model)[0] for each in upstream.credentials)
+
+    def why(self, upstream: Upstream, now: float, model: str = "") -> int:
+        """The status for which its credentials rest, of the one that is back first; 0 while one can be used."""
+        rests = [(*self._rest(upstream, each, now, model), each) for each in upstream.credentials]
+        if not rests or any(not wait or doubtful for wait, doubtful, _ in rests):
+            return 0
+        first = min(rests, key=lambda rest: rest[0])[2]
+        keys = ((upstream.id, first.id, ""), (upstream.id, first.id, model))
+        return next(self._rests[key].status for key in keys if key in self._rests)
+
+    def __bool__(self) -> bool:
+        """Whether any credential rests, or did."""
+        return bool(self._rests)
 
     def punish(
         self,
@@ -137,12 +161,13 @@ class Rotation:
         first, longest = RESTS[status]
         # Calls that were under way together are refused together: that is one refusal.
         times = 1 if old is None else max(1, old.times + (now >= old.until))
-        seconds = min(retry_after(headers, now) or min(longest, first * 2.0 ** min(times - 1, 30)), LONGEST)
+        told = retry_after(headers, now)
+        seconds = min(told or min(longest, first * 2.0 ** min(times - 1, 30)), LONGEST)
         until = now + seconds
-        if old is not None and now < old.until <= now + LONGEST:
-            until = max(until, old.until)
+        if old is not None and until < old.until <= now + LONGEST:
+            until, told = old.until, old.told
         self._make_room(now)
-        self._rests[key] = Rest(until, status, times, _secret(credential))
+        self._rests[key] = Rest(until, status, times, _secret(credential), bool(told))
         return until - now
 
     def succeed(self, upstream: Upstream, credential: Credential, model: str = "") -> None:
@@ -167,7 +192,7 @@ class Rotation:
                 continue
             left = rest.until - now
             if 0 < left <= LONGEST:  # longer than any rest can be: the clock was set back
-                longest, doubtful = max(longest, left), doubtful and rest.status == DOUBTFUL
+                longest, doubtful = max(longest, left), doubtful and rest.doubtful
         return longest, doubtful and longest > 0
 
     def _make_room(self, now: float) -> None:
@@ -182,8 +207,3 @@ class Rotation:
 
 def _secret(credential: Credential) -> tuple[object, ...]:
     return credential.header, credential.secret
-
-
-def _weight(credential: Credential) -> int:
-    weight: int = getattr(credential, "weight", 1)
-    return weight

@@ -1,4 +1,4 @@
-"""What providers and credentials look like in the REST API. ``manage.py apply`` validates with these, too."""
+"""What providers, their credentials and models look like in the REST API. ``manage.py apply`` validates with these, too."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from django.core.validators import RegexValidator
 from django.db import models, transaction
 from rest_framework import serializers
 
-from providers.models import Credential, Provider
+from providers.models import Credential, Provider, UpstreamModel
 
 SECRET = RegexValidator(
     r"^[\x20-\x7e]+\Z", "A key is printable ASCII: this one holds something else, perhaps a line break."
 )
+NO_REFERENCE = "env:NAME is understood in a file for `manage.py apply` only. Give the key itself."
 
 
 class Cleaned(serializers.ModelSerializer[Any]):
@@ -120,6 +121,8 @@ class ProviderSerializer(Cleaned):
                 "proxy_url",
                 "ca_file",
             ),
+            *("max_concurrent", "max_waiting", "queue_wait"),
+            *("breaker", "breaker_ratio", "breaker_requests", "breaker_pause"),
             *("models_refreshed_at", "api_key"),
         )
 
@@ -157,14 +160,50 @@ class CredentialSerializer(Cleaned):
     def validate_secret(self, plain: str) -> str:
         return _no_reference(plain)
 
+    def fill(self, attrs: dict[str, Any]) -> None:
+        plain = attrs.pop("secret", None)
+        super().fill(attrs)
+        if plain is not None and not opens(self.row, plain):
+            self.row.secret = plain
+
+
+class UpstreamModelSerializer(Cleaned):
+    """``abilities`` are the operator's to say; ``details`` are the provider's own, and ``seen_at`` is null for a model
+    that it does not list."""
+
+    provider = serializers.SlugRelatedField(slug_field="name", queryset=Provider.objects.all())
+
+    class Meta:
+        model = UpstreamModel
+        validators = ()
+        read_only_fields = ("id", "details", "seen_at")
+        fields = ("id", "provider", "name", "abilities", "details", "seen_at")
+
+    def validate_provider(self, provider: Provider) -> Provider:
+        self._refuse(self.instance is not None and self.instance.provider_id != provider.pk)
+        return provider
+
+    def validate_name(self, name: str) -> str:
+        self._refuse(self.instance is not None and self.instance.name != name)
+        return name
+
+    def _refuse(self, changed: bool) -> None:
+        if changed:
+            raise serializers.ValidationError("A model's provider and name cannot be changed. Add another.")
+
+
+def opens(credential: Credential, plain: str) -> bool:
+    """Whether ``plain`` is what is stored."""
+    try:
+        return bool(credential.sealed) and credential.secret == plain
+    except ValueError:
+        return False
+
 
 def holds(provider: Provider, plain: str) -> bool:
     """Whether the provider's default credential is ``plain`` already; an empty one means that there is none."""
     found = provider.credentials.filter(name="default").first()
-    try:
-        return found.secret == plain if found is not None else not plain
-    except ValueError:
-        return False
+    return opens(found, plain) if found is not None else not plain
 
 
 def _store(provider: Provider, plain: str) -> None:
@@ -181,7 +220,5 @@ def _store(provider: Provider, plain: str) -> None:
 
 def _no_reference(plain: str) -> str:
     if plain.startswith("env:"):
-        raise serializers.ValidationError(
-            "env:NAME is understood in a file for `manage.py apply` only. Give the key itself."
-        )
+        raise serializers.ValidationError(NO_REFERENCE)
     return plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from providers.demo import DemoTransport
 from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
 from providers.guard import Guard, RefusedAddress
 from providers.light import Header, LightRequest, LightResponse
+from providers.native_engine import NativeStream
 from providers.signers import Signer
 from providers.urls import join
 from providers.variants import Variant
@@ -48,6 +49,7 @@ class Credential:
     header: Header | None
     secret: str = field(default="", repr=False)
     signer: Signer | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +75,13 @@ class Upstream:
     api_version: str = ""
     lacks: frozenset[str] = frozenset()
     variant: Variant | None = None
+    max_concurrent: int = 0
+    max_waiting: int = 100
+    queue_wait: float = 30
+    breaker: str = ""  # open | closed: held so, whatever happens
+    breaker_ratio: float = 0.25
+    breaker_requests: int = 20
+    breaker_pause: float = 5
 
 
 class Reply:
@@ -81,14 +90,17 @@ class Reply:
     Limits of time are the caller's: only it knows when it waits for the upstream and when for its own client.
     """
 
-    __slots__ = ("_iterator", "_stream", "headers", "status")
+    __slots__ = ("_read", "_stream", "headers", "status")
 
     def __init__(self, response: httpx.Response) -> None:
-        self._stream = response.stream
-        self._iterator: AsyncIterator[bytes] = self._stream.__aiter__()  # type: ignore[union-attr]
+        stream = self._stream = response.stream
+        # An asynchronous generator takes longer than the reading itself.
+        self._read: Callable[[], Awaitable[bytes]] = (
+            stream.next if isinstance(stream, NativeStream) else stream.__aiter__().__anext__  # type: ignore[union-attr]
+        )
         self.status = response.status_code
         raw = response.raw_headers if isinstance(response, LightResponse) else response.headers.raw
-        self.headers = {name.lower(): value for name, value in raw}
+        self.headers = dict(raw) if isinstance(stream, NativeStream) else {name.lower(): value for name, value in raw}
 
     def header(self, name: bytes) -> str:
         """The value of a header, "" where there is none."""
@@ -97,11 +109,15 @@ class Reply:
     async def next(self) -> bytes:
         """The next piece of the body as it came, b"" at its end. Raises UpstreamError."""
         try:
-            return await self._iterator.__anext__()
+            return await self._read()
         except StopAsyncIteration:
             return b""
         except (httpx.HTTPError, OSError) as error:
             raise mapped(error) from error
+
+    def rest(self) -> bytes | None:
+        """All of the body that was not read yet, where it has come already; None where one has to wait for it."""
+        return self._stream.rest() if isinstance(self._stream, NativeStream) else None
 
     async def read(self, limit: int) -> tuple[bytes, bool]:
         """The body up to about ``limit`` bytes, and whether that is all of it. Raises UpstreamError."""
@@ -134,6 +150,7 @@ class Connections:
         transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         self._make = engines.ENGINES[engine]
+        self.allowed = tuple(allowed)
         self._guard = Guard(allowed)
         self._fixed = {"demo": DemoTransport(), **(transports or {})}
         self._transports: dict[tuple[str, str], httpx.AsyncBaseTransport] = {}

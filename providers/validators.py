@@ -1,30 +1,21 @@
-"""What a provider's fields may hold. Admin and REST API both come through here, by full_clean."""
+"""The rules of ``providers.rules`` as Django's validators. Admin and REST API both come through here, by full_clean."""
 
 from __future__ import annotations
 
-import re
-import socket
-import ssl
-from ipaddress import ip_address, ip_network
-from pathlib import Path
+from collections.abc import Callable
+from ipaddress import ip_network
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 
-from providers.addresses import Network, refused
-from providers.dialects.lacks import LACKS
-from providers.presets import ALL_APIS
+from providers import rules
+from providers.abilities import read_ability
+from providers.addresses import Network
+from providers.chat import BadRequest
+from providers.rules import PROTECTED_HEADERS
 
-#: Headers that no provider and no rewrite may set: addressing, credentials, framing.
-PROTECTED_HEADERS = frozenset(
-    "host authorization proxy-authorization x-api-key api-key x-goog-api-key cookie content-length content-type content-encoding "
-    "accept-encoding transfer-encoding connection proxy-connection keep-alive te trailer upgrade expect".split()
-)
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
-HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
-NOT_IN_URLS = re.compile(r"[^\x21-\x7e]|[\"'<>\\^`{|}]")
+__all__ = ["PROTECTED_HEADERS"]
 
 
 def allowed_addresses() -> tuple[Network, ...]:
@@ -32,101 +23,51 @@ def allowed_addresses() -> tuple[Network, ...]:
     return tuple(ip_network(str(text), strict=False) for text in settings.GATEWAY_ALLOWED_UPSTREAM_ADDRESSES)
 
 
+def _check(rule: Callable[..., None], *values: Any) -> None:
+    try:
+        rule(*values)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
 def validate_base_url(value: str) -> None:
-    parts = _http_url(value)
-    if "?" in value or "#" in value:
-        raise ValidationError(
-            "No query and no fragment: only where the API starts, such as https://api.example.com/v1."
-        )
-    if refused(_address(parts.hostname or ""), allowed_addresses()):
-        raise ValidationError(
-            "This is a link-local or metadata address, which is never called. An operator can list it in GATEWAY_ALLOWED_UPSTREAM_ADDRESSES."
-        )
+    _check(rules.check_base_url, value, allowed_addresses())
 
 
 def validate_proxy_url(value: str) -> None:
-    parts = _http_url(value)
-    if parts.path.strip("/") or "?" in value or "#" in value:
-        raise ValidationError("Only scheme, host and port, such as http://proxy.example.com:3128.")
-
-
-def _http_url(value: str) -> SplitResult:
-    """The parts of an http or https URL with a host, a legal port and no secrets."""
-    if NOT_IN_URLS.search(value):
-        raise ValidationError("A URL holds no spaces, quotes or control characters.")
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        raise ValidationError("This is not a URL.") from None
-    if parts.scheme not in ("http", "https"):
-        raise ValidationError("Start with https:// or http://.")
-    if not parts.hostname or port == 0:
-        raise ValidationError("The URL names no host to call.")
-    if "@" in parts.netloc:
-        raise ValidationError("No user name or password in the URL: it is not kept secret.")
-    return parts
-
-
-def _address(host: str) -> str:
-    """``host`` as an IP address, also where it is spelled as one number or in octal; a name counts as a harmless address,
-    since what it resolves to is checked whenever it is called."""
-    try:
-        return str(ip_address(host.split("%", 1)[0]))
-    except ValueError:
-        pass
-    try:
-        return socket.inet_ntoa(socket.inet_aton(host))
-    except OSError:
-        return "127.0.0.1"
+    _check(rules.check_proxy_url, value)
 
 
 def validate_api_version(value: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,40}", value):
-        raise ValidationError("An API version is a date such as 2024-10-21, perhaps with -preview.")
+    _check(rules.check_api_version, value)
 
 
 def validate_lacks(value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(word, str) and word in LACKS for word in value):
-        raise ValidationError(f"Give a list of: {', '.join(LACKS)}.")
+    _check(rules.check_lacks, value)
+
+
+def validate_abilities(value: Any) -> None:
+    try:
+        read_ability(value)
+    except BadRequest as error:
+        raise ValidationError(f"{error.field} {error.message}.") from None
 
 
 def validate_apis(value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValidationError("Give a list of API names.")
-    if unknown := [name for name in value if name not in ALL_APIS]:
-        raise ValidationError(f"Unknown API: {', '.join(unknown)}. Known are {', '.join(ALL_APIS)}.")
+    _check(rules.check_apis, value)
 
 
 def validate_headers(value: Any) -> None:
-    """A mapping of names to printable values, none of which addresses, authenticates or frames."""
-    if not isinstance(value, dict):
-        raise ValidationError('Give header names with their values, as {"name": "value"}.')
-    for name, text in value.items():
-        if not HEADER_NAME.fullmatch(name):
-            raise ValidationError(f"{name!r} is not a legal header name.")
-        if name.lower() in PROTECTED_HEADERS or name.lower().startswith("x-gateway-"):
-            raise ValidationError(f"The header {name} cannot be set here. Keys belong to a credential.")
-        if not isinstance(text, str) or not HEADER_VALUE.fullmatch(text):
-            raise ValidationError(f"The value of {name} must be text of printable ASCII.")
+    _check(rules.check_headers, value)
 
 
 def validate_ca_file(value: str) -> None:
-    if not Path(value).is_file():
-        raise ValidationError("There is no such file on the gateway's machine.")
-    try:
-        found = ssl.create_default_context(cafile=value).get_ca_certs()
-    except (OSError, ValueError):
-        found = []
-    if not found:
-        raise ValidationError("The file holds no certificate authority in PEM form.")
+    _check(rules.check_ca_file, value)
 
 
 def validate_strip_path(value: str) -> None:
-    if not value.startswith("/") or NOT_IN_URLS.search(value) or "?" in value or "#" in value:
-        raise ValidationError("A path starts with / and holds no spaces, such as /v1.")
+    _check(rules.check_strip_path, value)
 
 
 def validate_seconds(value: float) -> None:
-    if not 0 < value <= 86400:
-        raise ValidationError("Give seconds: more than 0, at most 86400.")
+    _check(rules.check_seconds, value)

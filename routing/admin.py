@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Prefetch, QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html_join
@@ -15,20 +15,23 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
-from routing import dashboard
-from routing.forms import RewriteForm, RouteForm
+from routing import dashboard, hook_admin, price_pages
+from routing.forms import RewriteForm, RouteForm, TargetForm
 from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
-from tenants import key_page
+from tenants import key_page, see_as_key
+from tenants.read_only import ReadOnly
+from tenants.switched import Switched
 
-admin.site.index_template = "gateway/index.html"
-admin.site.index_title = "Overview"
-key_page.example = dashboard.example
+key_page.example, see_as_key.find = dashboard.example, dashboard.found
+#: Modules that register their models when they are imported.
+__all__ = ("hook_admin",)
 STATES = {"on": "success", "off": "danger", "no usable target": "warning"}
 
 
 class TargetInline(TabularInline):  # type: ignore[misc]
     model = Target
-    fields = ("provider", "model", "api", "max_tokens", "priority", "weight", "enabled")
+    form = TargetForm
+    fields = ("provider", "model", "priority", "weight", "enabled", "conditions", "fallback_for", "api", "max_tokens")
     verbose_name_plural = "targets: where its requests go, in order of priority"
 
     def get_extra(self, request: HttpRequest, obj: Route | None = None, **kwargs: Any) -> int:
@@ -45,14 +48,18 @@ class RewriteInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Route)
-class RouteAdmin(ModelAdmin):  # type: ignore[misc]
+class RouteAdmin(Switched, ModelAdmin):  # type: ignore[misc]
     form = RouteForm
     inlines = (TargetInline, RewriteInline)
-    list_display = ("name", "title", "state", "goes_to", "reply_model")
-    list_filter = ("enabled", "targets__provider")
+    list_display = ("name", "title", "state", "goes_to", "strategy", "reply_model")
+    list_filter = ("enabled", "strategy", "targets__provider")
     search_fields = ("name", "title")
-    fields = ("name", "title", "enabled", "reply_model", "loss", "allowed_fields")
-    actions = ("enable", "disable")
+    fieldsets = (
+        (None, {"fields": ("name", "title", "enabled")}),
+        ("Which target", {"fields": ("strategy", "sticky_by")}),
+        ("Patience", {"fields": ("deadline", "connect_timeout", "first_byte_timeout", "idle_timeout", "keep_alive")}),
+        ("Requests and replies", {"fields": ("reply_model", "loss", "allowed_fields")}),
+    )
     change_form_outer_before_template = "gateway/page_warnings.html"
     warn_unsaved_form = True
 
@@ -65,26 +72,14 @@ class RouteAdmin(ModelAdmin):  # type: ignore[misc]
 
     @display(description="state", label=STATES, ordering="enabled")  # type: ignore[untyped-decorator]
     def state(self, route: Route) -> str:
-        usable = any(target.enabled and target.provider.enabled for target in route.targets.all())
+        usable = any(
+            target.enabled and target.provider.enabled and not target.fallback_for for target in route.targets.all()
+        )
         return "off" if not route.enabled else "on" if usable else "no usable target"
 
     @admin.display(description="targets")
     def goes_to(self, route: Route) -> str:
         return ", ".join(f"{target}" + ("" if target.enabled else " (off)") for target in route.targets.all())
-
-    @admin.action(description="Turn on", permissions=("change",))
-    def enable(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
-        _switch(queryset, True)
-
-    @admin.action(description="Turn off", permissions=("change",))
-    def disable(self, request: HttpRequest, queryset: QuerySet[Route]) -> None:
-        _switch(queryset, False)
-
-
-def _switch(queryset: QuerySet[Route], enabled: bool) -> None:
-    for route in queryset:  # one by one: update() would make no revision
-        route.enabled = enabled
-        route.save(update_fields=("enabled",))
 
 
 @admin.register(Alias)
@@ -133,7 +128,7 @@ class DefaultsAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(Revision)
-class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
+class RevisionAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     """Read-only: who changed what, and when."""
 
     list_display = ("number", "when", "actor", "summary")
@@ -158,15 +153,11 @@ class RevisionAdmin(ModelAdmin):  # type: ignore[misc]
     def what(self, revision: Revision) -> SafeString:
         return format_html_join("\n", "<p>{}</p>", ((_line(change),) for change in revision.changes))
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
 
 def _line(change: dict[str, Any]) -> str:
     return f"{change.get('action')} {str(change.get('model')).partition('.')[2]} {change.get('name')}"
+
+
+site: Any = admin.site
+before: Any = getattr(site, "extra_urls", list)
+site.extra_urls = lambda: [*before(), *price_pages.urls()]  # beside those of other apps

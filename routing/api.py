@@ -1,4 +1,4 @@
-"""REST: routes, targets, aliases, rewrites and defaults."""
+"""REST: routes, targets, aliases, rewrites, hooks and defaults."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import ClassVar
 from rest_framework import generics, serializers, viewsets
 
 from providers.api import Filters
-from routing.models import Alias, Defaults, Rewrite, Route, Target
+from routing.models import Alias, Defaults, Hook, Rewrite, Route, Target
 from routing.serializers import (
     AliasSerializer,
     DefaultsSerializer,
+    HookSerializer,
     RewriteSerializer,
     RouteSerializer,
     TargetSerializer,
@@ -63,6 +64,20 @@ class RewriteViewSet(viewsets.ModelViewSet[Rewrite]):
     filters: ClassVar[Filters] = {
         "route": ("route__name", serializers.CharField()),
         "provider": ("provider__name", serializers.CharField()),
+        "enabled": ("enabled", serializers.BooleanField()),
+    }
+
+
+class HookViewSet(viewsets.ModelViewSet[Hook]):
+    """Classes that see, edit, answer and refuse requests."""
+
+    queryset = Hook.objects.select_related("tenant", "route")
+    serializer_class = HookSerializer
+    lookup_value_regex = "[0-9]+"
+    filters: ClassVar[Filters] = {
+        "name": ("name", serializers.CharField()),
+        "tenant": ("tenant__name", serializers.CharField()),
+        "route": ("route__name", serializers.CharField()),
         "enabled": ("enabled", serializers.BooleanField()),
     }
 

@@ -17,7 +17,9 @@ CLIENT_DIALECTS: dict[str, Client] = {
 }
 UPSTREAM_DIALECTS: dict[str, Upstream] = {dialect.API: dialect for dialect in UPSTREAMS.values()}
 #: Where an upstream serves several APIs and none of them is the client's: the one that says most comes first.
-PREFERENCE = ("messages", "generate", "converse", "cohere", "ollama", "chat", "responses")
+BUILT_IN = ("messages", "generate", "converse", "cohere", "ollama", "chat", "responses")
+#: A package's own API says more than what its vendor has besides for OpenAI's clients.
+PREFERENCE = (*(api for api in UPSTREAM_DIALECTS if api not in BUILT_IN), *BUILT_IN)
 #: APIs that can count tokens, the most faithful first.
 COUNTING = ("messages", "generate", "responses")
 #: Endpoints that generate from messages, embed, or count; the others can only be relayed.

@@ -1,10 +1,11 @@
 """Makes the database what a file says: the body of ``manage.py apply``.
 
 Objects are found by name and only the fields that the file names are set; whatever would not change is not saved.
-What counts as the same object: providers, tenants and routes (``model``) by name, keys by name within their tenant,
-targets by provider and upstream model within their route, aliases by name and tenant, rewrites by route, provider,
-place, name and action (of several such the first applied). A route's ``targets`` are its whole list; all else is deleted
-only with ``prune``, and only in lists that the file has: ``tenants: []`` prunes every tenant, a file without it none.
+What counts as the same object: providers, tenants and routes (``model``) by name, projects and keys by name within their
+tenant, credentials and models by name within their provider, targets by provider and upstream model within their route,
+aliases by name and tenant, rewrites by route, provider, place, name and action, prices by scope, model and beginning,
+hooks by class, tenant, route and title (the first of several). A route's ``targets`` are its whole list; all else is
+deleted only with ``prune``, in lists that the file has. Listed models lose their abilities; projects go without keys.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,15 +21,17 @@ from django.db import DataError, IntegrityError, transaction
 from django.db.models import Model, ProtectedError
 from rest_framework.serializers import ValidationError
 
-from providers.models import Provider
+from providers.models import Provider, UpstreamModel
+from routing import apply_budgets, apply_prices, apply_projects
 from routing.api_rules import named
-from routing.apply_kinds import Identity, Kind, differences, kinds, suggestion
+from routing.apply_kinds import Identity, Kind, differences, kinds, sentences, suggestion
 from routing.apply_read import Map, Refused
-from routing.models import Alias, Defaults, Rewrite, Route, Target
+from routing.hook_choice import classes, secret_options
+from routing.models import Alias, Defaults, Hook, Rewrite, Route, Target
 from tenants.models import ApiKey, Tenant
 
-SECTIONS = ("version", "providers", "tenants", "routes", "aliases", "rewrites", "defaults")
-SECRETS = ("api_key", "key")
+SECTIONS = ("version", "providers", "tenants", "prices", "routes", "aliases", "rewrites", "hooks", "defaults")
+SECRETS = ("api_key", "key", "secret")
 ENVIRONMENT = re.compile(r"[A-Za-z0-9_]*(_API_KEY|_TOKEN)")
 
 
@@ -100,7 +103,33 @@ class _Work:
     # The sections, in the order in which they need one another.
 
     def providers(self, document: Map, line: int) -> None:
-        self.section("provider", self.entries(document, "providers"), Provider.objects.all(), line)
+        for entry, provider in self.section(
+            "provider", self.entries(document, "providers"), Provider.objects.all(), line
+        ):
+            if "credentials" in entry:
+                self.credentials(entry, provider)
+            if "models" in entry:
+                self.models(entry, provider)
+
+    def credentials(self, parent: Map, provider: Provider) -> None:
+        """An ``api_key`` beside them is the credential named default, which is none of the list then."""
+        entries, rows = self.entries(parent, "credentials"), provider.credentials.all()
+        if "api_key" in parent:
+            rows = rows.exclude(name="default")
+            twice = [entry for entry in entries if self.kinds["credential"].of_entry(entry) == ("default",)]
+            entries = [entry for entry in entries if entry not in twice]
+            for entry in twice:
+                self.problem(
+                    entry.line, f"credential {provider.name}/default is the api_key already; give one of them."
+                )
+        self.section("credential", entries, rows, parent.line_of("credentials"), provider=provider)
+
+    def models(self, parent: Map, provider: Provider) -> None:
+        """Only those that the operator made, says something of, or names now."""
+        entries = self.entries(parent, "models")
+        named = {self.kinds["model"].of_entry(entry) for entry in entries}
+        rows = [row for row in provider.models.all() if row.abilities or row.seen_at is None or (row.name,) in named]
+        self.section("model", entries, rows, parent.line_of("models"), provider=provider)
 
     def tenants(self, document: Map, line: int) -> None:
         # Who gives the anonymous mark up comes before who gets it.
@@ -113,8 +142,14 @@ class _Work:
                 self.taken.add(key.digest)
             self.kinds["key"].check.context["taken"] = self.taken
         for entry, tenant in pairs:
+            if "projects" in entry:
+                apply_projects.projects(self, entry, tenant)
             if "keys" in entry:
                 self.section("key", self.entries(entry, "keys"), held[tenant.pk], entry.line_of("keys"), tenant=tenant)
+            if "budgets" in entry:
+                apply_budgets.budgets(self, entry, tenant)
+            if "projects" in entry and self.prune:
+                apply_projects.prune(self, entry, tenant)
 
     def routes(self, document: Map, line: int) -> None:
         held: dict[int, list[Target]] = defaultdict(list)
@@ -122,17 +157,30 @@ class _Work:
             held[target.route_id].append(target)
         for entry, route in self.section("route", self.entries(document, "routes"), Route.objects.all(), line):
             if "targets" in entry:
-                self.section(
-                    "target", self.entries(entry, "targets"), held[route.pk], entry.line_of("targets"), route=route
-                )
+                targets = self.entries(entry, "targets")
+                self.section("target", targets, held[route.pk], entry.line_of("targets"), route=route)
 
     def aliases(self, document: Map, line: int) -> None:
         self.section("alias", self.entries(document, "aliases"), Alias.objects.select_related("tenant"), line)
 
     def rewrites(self, document: Map, line: int) -> None:
-        self.section(
-            "rewrite", self.entries(document, "rewrites"), Rewrite.objects.select_related("route", "provider"), line
-        )
+        rows = Rewrite.objects.select_related("route", "provider")
+        self.section("rewrite", self.entries(document, "rewrites"), rows, line)
+
+    prices = apply_prices.prices
+
+    def hooks(self, document: Map, line: int) -> None:
+        entries = self.entries(document, "hooks")
+        for entry in entries:
+            self.open_secrets(entry)
+        self.section("hook", entries, Hook.objects.select_related("tenant", "route"), line)
+
+    def open_secrets(self, entry: Map) -> None:
+        """Look up the secret options of a hook that are references."""
+        hook, options = classes().get(str(entry.get("name"))), entry.get("options")
+        if hook is not None and isinstance(options, Map):
+            for name in secret_options(hook) & options.keys():
+                options[name] = self.secret(options[name], options.line_of(name), f"hook {entry['name']}")
 
     def defaults(self, document: Map, line: int) -> None:
         if isinstance(document["defaults"], Map):
@@ -150,7 +198,7 @@ class _Work:
         pairs, spare = self.pair(kind, entries, list(rows), preset)
         if word == "provider":
             self.spare = spare if self.prune else []  # to be deleted last, when no target holds them any more
-        elif word == "target" or self.prune:
+        elif word == "target" or (self.prune and word != "project"):  # with which go its keys
             self.delete(kind, spare, line, preset)
         done = [(entry, self.upsert(kind, entry, row, preset)) for entry, row in pairs]
         return [(entry, row) for entry, row in done if row is not None]
@@ -229,13 +277,18 @@ class _Work:
         names = {ours: theirs for theirs, ours in kind.names.items()}
         for field_name, words in detail.items():
             name = names.get(field_name, "")
-            self.problem(entry.line_of(name), f"{label}: {name and name + ': '}{' '.join(_words(words))}")
+            self.problem(entry.line_of(name), f"{label}: {name and name + ': '}{' '.join(sentences(words))}")
 
     def delete(self, kind: Kind, rows: list[Any], line: int, preset: dict[str, Any]) -> None:
         for row in rows:
             label = kind.label(kind.of_row(row), preset)
             if kind.word == "provider" and row.pk in self.needed:
                 self.problem(line, f"{label} cannot be pruned: other parts of the file refer to it.")
+                continue
+            if isinstance(row, UpstreamModel) and row.seen_at is not None:
+                row.abilities = {}
+                row.save()
+                self.report.lines.append(f"changed {label}: abilities")
                 continue
             try:
                 row.delete()
@@ -245,12 +298,3 @@ class _Work:
                 continue
             self.taken.discard(getattr(row, "digest", ""))
             self.report.lines.append(f"deleted {label}")
-
-
-def _words(detail: Any) -> Iterator[str]:
-    """Every sentence of an error, however it is nested."""
-    if isinstance(detail, str):
-        yield detail
-    else:
-        for part in detail.values() if isinstance(detail, dict) else detail:
-            yield from _words(part)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 from django.db import models
 from rest_framework import serializers
 
-from providers.models import Provider
-from providers.serializers import ProviderSerializer, holds
+from providers.models import Credential, Provider
+from providers.serializers import CredentialSerializer, ProviderSerializer, UpstreamModelSerializer, holds
+from routing import apply_prices
 from routing.apply_read import Map
 from routing.serializers import (
     AliasSerializer,
     DefaultsSerializer,
+    HookSerializer,
     RewriteSerializer,
     RouteSerializer,
     TargetSerializer,
 )
-from tenants.serializers import ApiKeySerializer, TenantSerializer
+from tenants.budget_serializers import BudgetSerializer, IncreaseSerializer
+from tenants.price_serializers import PriceSerializer
+from tenants.serializers import ApiKeySerializer, ProjectSerializer, TenantSerializer
 
 Identity = tuple[str, ...]
 TEXTS = (serializers.CharField, serializers.ChoiceField, serializers.SlugRelatedField, serializers.DateTimeField)
@@ -77,10 +81,48 @@ class Kind:
 
 def kinds() -> dict[str, Kind]:
     """All of them, made anew: a kind remembers what it validates."""
-    found = (
-        Kind("provider", ProviderSerializer, ("name",), lambda row: (row.name,)),
-        Kind("tenant", TenantSerializer, ("name",), lambda row: (row.name,), nested=("keys",)),
+    return {kind.word: kind for kind in (*_accounts(), *_routing())}
+
+
+def _accounts() -> tuple[Kind, ...]:
+    """Of providers and tenants."""
+    return (
+        Kind("provider", ProviderSerializer, ("name",), lambda row: (row.name,), nested=("credentials", "models")),
+        Kind(
+            "credential",
+            CredentialSerializer,
+            ("name",),
+            lambda row: (row.name,),
+            fold=lambda name: (name or "default",),
+            parent="provider",
+            unique=False,
+        ),
+        Kind("model", UpstreamModelSerializer, ("name",), lambda row: (row.name,), parent="provider", unique=False),
+        Kind("tenant", TenantSerializer, ("name",), lambda row: (row.name,), nested=("projects", "keys", "budgets")),
+        Kind("project", ProjectSerializer, ("name",), lambda row: (row.name,), parent="tenant", unique=False),
         Kind("key", ApiKeySerializer, ("name",), lambda row: (row.name,), parent="tenant", unique=False),
+        *_budgets(),
+        Kind(
+            "price",
+            PriceSerializer,
+            apply_prices.IDENTITY,
+            apply_prices.of_row,
+            fold=apply_prices.folded,
+            describe=apply_prices.described,
+        ),
+    )
+
+
+def _budgets() -> tuple[Kind, ...]:
+    named, nested = ("name",), ("increases",)
+    return (
+        Kind("budget", BudgetSerializer, named, lambda row: (row.name,), parent="tenant", nested=nested, unique=False),
+        Kind("increase", IncreaseSerializer, ("reason",), lambda row: (row.reason,), unique=False),
+    )
+
+
+def _routing() -> tuple[Kind, ...]:
+    return (
         Kind(
             "route",
             RouteSerializer,
@@ -108,20 +150,26 @@ def kinds() -> dict[str, Kind]:
             fold=folded,
             describe=_rewrite,
         ),
+        Kind(
+            "hook",
+            HookSerializer,
+            ("name", "tenant", "route", "title"),
+            lambda row: (row.name, _name(row.tenant), _name(row.route), row.title),
+            describe=_hook,
+        ),
         Kind("defaults", DefaultsSerializer, (), lambda row: (), describe=lambda: ""),
     )
-    return {kind.word: kind for kind in found}
 
 
 def differences(check: Any, row: Any) -> list[str]:
     """What the row that ``check`` has just validated would change in ``row``, by name."""
     if row is None:
         return []
-    found = [
-        {"digest": "key"}.get(f.name, f.name)
-        for f in row._meta.concrete_fields
-        if f.name != "prefix" and _differs(f, row, check.row)
+    names = {"digest": "key", "sealed": "secret" if isinstance(row, Credential) else "options"}
+    changed = [
+        f.name for f in row._meta.concrete_fields if f.name not in ("prefix", "hint") and _differs(f, row, check.row)
     ]
+    found = list(dict.fromkeys(names.get(name, name) for name in changed))
     if isinstance(row, Provider):
         if check.plain is not None and not holds(row, check.plain):
             found.append("api_key")
@@ -133,6 +181,15 @@ def differences(check: Any, row: Any) -> list[str]:
 def suggestion(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), 1)
     return f" Did you mean {near[0]}?" if near else ""
+
+
+def sentences(detail: Any) -> Iterator[str]:
+    """Every sentence of an error, however it is nested."""
+    if isinstance(detail, str):
+        yield detail
+    else:
+        for part in detail.values() if isinstance(detail, dict) else detail:
+            yield from sentences(part)
 
 
 def _differs(field: models.Field[Any, Any], before: models.Model, after: models.Model) -> bool:
@@ -174,6 +231,11 @@ def _target(provider: str, model: str) -> str:
 
 def _alias(name: str, tenant: str) -> str:
     return f"{name} of {tenant}" if tenant else name
+
+
+def _hook(name: str, tenant: str, route: str, title: str) -> str:
+    scope = [f"{word} {one}" for word, one in (("tenant", tenant), ("route", route)) if one]
+    return " ".join([name, *([f"({', '.join(scope)})"] if scope else []), *([f"{title!r}"] if title else [])])
 
 
 def _rewrite(route: str, provider: str, place: str, name: str, action: str) -> str:

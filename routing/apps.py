@@ -8,6 +8,9 @@ class RoutingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from routing import revision
+        from routing import checks, defaults, revision, warners
 
+        defaults.install()
+        checks.connect()
         revision.connect()
+        warners.connect()

@@ -83,6 +83,11 @@ def bootstrap(vendors: Sequence[Vendor] = (), default: str = "", anonymous: bool
 
 
 def _operator(made: Made) -> None:
+    if get_user_model()._meta.label != "auth.User":
+        made.notes.append(
+            "This project has users of its own kind: make an administrator with manage.py createsuperuser."
+        )
+        return
     users = get_user_model().objects
     if users.filter(is_superuser=True).exists():
         return

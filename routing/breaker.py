@@ -73,7 +73,8 @@ class Window:
         self.requests = self.failures = 0
 
     def add(self, failed: bool, now: float) -> None:
-        self.roll(now)
+        if now // self.width > self.slot:
+            self.roll(now)
         at = self.slot % SLOTS
         self.total[at] += 1
         self.requests += 1
@@ -234,7 +235,18 @@ class Breakers:
     def allow(
         self, provider_id: int, model: str, now: float, forced: str = "", settings: Settings | None = None
     ) -> Ticket | None:
-        return self._breaker(provider_id, model, settings or self.settings).allow(now, forced)
+        settings = settings or self.settings
+        breaker = self._known.get((provider_id, model))
+        if breaker is None or breaker.settings is not settings or 2 * len(self._known) >= self.most:
+            breaker = self._breaker(provider_id, model, settings)
+        if breaker.state == CLOSED and not forced:
+            return Ticket(breaker, breaker.period)
+        return breaker.allow(now, forced)
+
+    def closed(self, provider_id: int, model: str) -> bool:
+        """Whether nothing keeps requests from going there."""
+        breaker = self._known.get((provider_id, model))
+        return breaker is None or breaker.state == CLOSED
 
     def wait(self, provider_id: int, model: str, now: float) -> float:
         """Seconds until a request may go there, 0 for now."""
@@ -249,10 +261,13 @@ class Breakers:
     def _breaker(self, provider_id: int, model: str, settings: Settings) -> Breaker:
         """The one for this model, made where it is new or its settings have changed; now the last to be dropped."""
         key = provider_id, model
-        breaker = self._known.pop(key, None)
-        if breaker is None or breaker.settings != settings:
+        breaker = self._known.get(key)
+        if breaker is None or (breaker.settings is not settings and breaker.settings != settings):
             breaker = Breaker(provider_id, model, settings, self.changed)
             self._make_room()
+        elif 2 * len(self._known) < self.most:  # nobody is dropped for long
+            return breaker
+        self._known.pop(key, None)
         self._known[key] = breaker
         return breaker
 

@@ -13,15 +13,24 @@ from providers.light import Header
 from providers.usage import Usage
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError
+from routing.facts import facts_of
 from tenants.keys import Key, Tenant
 from tenants.ledger import Entry
 from tenants.objects import ObjectStore, ObjectStoreError, StoredObject
+from tenants.terms import Terms
 
 if TYPE_CHECKING:
     from providers.chat import Chat
+    from providers.upstream import Credential
+    from routing.account import Account
+    from routing.bound_demand import Demand
     from routing.connection_responses import ConnectionResponses
+    from routing.decision import Decision
+    from routing.hook_words import Identity
+    from routing.hooked import Hooked
     from routing.responses import Turn
-    from routing.table import Resolved, Target
+    from routing.retries import Outcome
+    from routing.table import Resolved, Table, Target
     from routing.tap import Tap
 
 log = logging.getLogger(__name__)
@@ -50,20 +59,35 @@ class Call:
     the client's path held. ``began`` is a performance-counter reading."""
 
     chat: Chat | None = None  # the call in the vocabulary, where an upstream speaks another dialect
+    account: Account | None = None  # what it holds of its limits and budgets
+    admitted = 0.0  # when, by the clock that limits go by: told to upstreams where the operator wants to prove them
     active: tuple[str, str] | None = None  # under what this call counts as under way at its provider
+    demanded: tuple[bytes, Demand] | None = None  # the body that says so, and what it asks for at most
     body = b""
+    credential: Credential | None = None  # of the attempt under way
+    credential_id = 0  # of the account that an object belongs to which the call names, 0 for any
+    decision: Decision | None = None
     doc: dict[str, Any]
     form = "none"  # json | multipart | none: what the body is
+    hooked: Hooked | None = None  # None where no hook is
+    identity: Identity | None = None  # who it is in the words of a hook
     idle = 300.0  # seconds of an upstream's silence in the middle of a reply
     kept: ConnectionResponses | None = None  # what is asked for responses instead of the gateway's own store
     key = Key(0, "", 0)
+    marked = 0  # characters of the reply at its last checkpoint
     model = ""
+    priced = False
     provider_id = 0  # set where an object that the call names ties it to one provider
+    outcome: Outcome = ""  # of the attempt before, or of the last
     resolved: Resolved | None = None
+    setback: Entry | None = None  # the attempt before, if an upstream may bill it
     stream = False
     streamed_by_body = False  # Gemini's generateContent with "stream": true in its body
+    table: Table | None = None  # the snapshot under which it was sent
+    tap: Tap | None = None  # of the reply under way
     target: Target | None = None
     tenant = Tenant(0, "")
+    terms = Terms()
     turn: Turn | None = None  # of a conversation that the gateway keeps
     warm = False  # nothing is to be generated: the conversation is only made ready to go on from
 
@@ -99,14 +123,21 @@ class Call:
     def aim(self, target: Target) -> None:
         """Say in the entry where this attempt goes."""
         entry, upstream = self.entry, target.upstream
-        if entry.attempts:
-            self._take(Usage())  # what the attempt before has told
-            entry.estimated = False
         self.target = target
         self.idle = upstream.idle_timeout
         entry.provider_id, entry.provider = upstream.id, upstream.name
         entry.target_id = target.id
         entry.upstream_model = target.model or self.model
+
+    def begin_attempt(self) -> None:
+        """Another attempt: what the one before has told counts no more."""
+        entry = self.entry
+        if entry.attempts:
+            self._take(Usage())
+            entry.estimated = False
+            self.tap = None
+            self.outcome = ""
+        entry.attempts += 1
 
     def asked(self) -> dict[str, str]:
         """The query's parameters, the first of each name."""
@@ -130,6 +161,9 @@ class Call:
         if self.endpoint.name in UNMETERED:
             return
         entry = self.entry
+        self.tap = tap
+        if entry.stream:
+            entry.estimated = False  # what a checkpoint has said counts no more
         entry.upstream_response_id = tap.response_id
         if tap.failed and not entry.error_kind:
             entry.error_kind = "server_error"
@@ -143,6 +177,7 @@ class Call:
         """Count what an attempt has cost that came to nothing: the upstream bills it."""
         if self.endpoint.name in UNMETERED:
             return
+        self.tap = tap
         if tap.usage is not None:
             self._take(tap.usage)
         if tap.characters:
@@ -156,13 +191,19 @@ class Call:
 
     def _estimate(self, tap: Tap) -> None:
         """What was generated counts, however little of it the upstream has told: a stream that was cut short, and a
-        reply of a vendor that tells no usage, which is not for free."""
+        reply of a vendor that tells no usage, which is not for free. What was told before any text is no count yet."""
         entry = self.entry
-        seen = -(-tap.characters // BYTES_PER_TOKEN)
+        seen = -(-(tap.characters - tap.counted) // BYTES_PER_TOKEN) + (entry.output_tokens if tap.counted else 0)
         if seen > entry.output_tokens or tap.usage is None:
             entry.estimated = True
             entry.output_tokens = max(entry.output_tokens, seen)
-            entry.input_tokens = entry.input_tokens or -(-len(self.body) // BYTES_PER_TOKEN)
+            self.guess_input()
+
+    def guess_input(self) -> None:
+        """Estimate the input where nobody has told it."""
+        if not self.entry.input_tokens:
+            self.entry.estimated = True
+            self.entry.input_tokens = facts_of(self, 0).input_tokens
 
     async def keep_objects(self, tap: Tap) -> None:
         """Commit whose the objects are that this reply has made, before the client can name them."""
@@ -177,7 +218,7 @@ class Call:
                 self.key.tenant_id,
                 kind,
                 upstream.id,
-                upstream.credentials[0].id,
+                self.credential.id if self.credential is not None else upstream.credentials[0].id,
                 target.id,
                 self.entry.route,
                 self.model,

@@ -12,15 +12,16 @@ from providers.chat import BadRequest
 from providers.dialects import ollama, ollama_generate, openai_chat
 from providers.errors import ReplyBroken
 from providers.events import Failed
-from providers.sse import EventTooLong
+from providers.sse import EventTooLong, Parser
 from providers.upstream import Reply
 from providers.usage import read_usage
 from routing.call import Call
 from routing.client import Client
 from routing.errors import UpstreamSaid
 from routing.foreign import Foreign
+from routing.held import SILENT
+from routing.hook_stream import Stream
 from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
-from routing.relay import SILENT
 from routing.table import Table, Target
 from routing.translation import asking, bad_request, written
 
@@ -102,19 +103,26 @@ class Completed(Foreign):
         if not self.call.stream or self.refused:
             await super().send(client)
             return
-        await self.carry(client, b"text/event-stream", self._pump, self.writer.fail, self._last)
+        hooks = self.call.hooked.stream(raw=True) if self.call.hooked is not None else None
+        pump = partial(self._pump, hooks, Parser())
+        await self.carry(client, b"text/event-stream", pump, self.writer.fail, self._last)
 
     async def _last(self) -> bytes:
         self.told.complete = not self.told.failed
         return b""
 
-    async def _pump(self, client: Client) -> None:
+    async def _pump(self, hooks: Stream | None, parser: Parser, client: Client) -> None:
         data = self.first
         while True:
+            if hooks is not None:
+                client.deadline = 0.0  # hooks have limits of their own
+                events = await hooks.feed(parser.feed(data))
+                events += await hooks.end() if self.complete and not self.told.failed else []
+                data = b"".join([event.raw for event in events])
             if data:
                 await client.send(data)
             if self.writer.failed is not None:
-                self.blame(self.writer.failed)
+                await self.blame(self.writer.failed)
             if self.complete or self.told.failed:
                 return
             client.limit(self.call.idle, SILENT)

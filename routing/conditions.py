@@ -1,4 +1,4 @@
-"""What a target takes: conditions that the operator set, and what its model can do. Compiled once, when loaded.
+"""What a target takes: conditions that the operator set. Compiled once, when loaded.
 
 The admin's form is JSON; all members are optional and all that are given must hold::
 
@@ -18,10 +18,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from providers.abilities import FLAGS, Ability, flags_of, none_left, size_of
 from providers.chat import BadRequest
 from providers.fields import Fields
-from routing.facts import FLAGS, Facts
-from tenants.keys import Names
+from routing.facts import Facts
+from tenants.terms import Names
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 THURSDAY = 3  # the epoch's first day
@@ -69,16 +70,21 @@ class Conditions:
 
     def reject(self, facts: Facts) -> str:
         """Why the target does not take the request, "" if it does. The cheap facts are asked first."""
-        return self._who(facts) or self._when(facts) or self._what(facts) or self._size(facts)
+        return (
+            self._who(facts)
+            or (self._when(facts) if self.times else "")
+            or (self._what(facts) if self.flags else "")
+            or self._size(facts)
+        )
 
     def _who(self, facts: Facts) -> str:
         if self.tenants is not None and facts.tenant not in self.tenants:
             return f"takes the tenants {words(self.tenants)} only"
         if self.not_tenants is not None and facts.tenant in self.not_tenants:
             return f"does not take the tenants {words(self.not_tenants)}"
-        if self.tags is not None and not any(tag in self.tags for tag in facts.tags):
+        if self.tags is not None and not (facts.tags and any(tag in self.tags for tag in facts.tags)):
             return f"takes requests with one of the tags {words(self.tags)} only"
-        if self.not_tags is not None and any(tag in self.not_tags for tag in facts.tags):
+        if self.not_tags is not None and facts.tags and any(tag in self.not_tags for tag in facts.tags):
             return f"does not take requests with one of the tags {words(self.not_tags)}"
         for name, raw, wanted in self.headers:
             value = facts.headers.get(raw)
@@ -87,7 +93,7 @@ class Conditions:
         return ""
 
     def _when(self, facts: Facts) -> str:
-        if self.times and not any(window.holds(facts.now) for window in self.times):
+        if not any(window.holds(facts.now) for window in self.times):
             return "takes no requests at this time"
         return ""
 
@@ -98,38 +104,18 @@ class Conditions:
         return ""
 
     def _size(self, facts: Facts) -> str:
-        for unit, least, most in (
-            ("bytes", self.min_input_bytes, self.max_input_bytes),
-            ("tokens", self.min_input_tokens, self.max_input_tokens),
-        ):
-            if not least and not most:
-                continue
-            size = facts.input_bytes if unit == "bytes" else facts.input_tokens
-            about = "" if unit == "bytes" else "about "
-            if size < least:
-                return f"takes input of at least {least} {unit}, not {about}{size}"
-            if most and size > most:
-                return f"takes input of at most {most} {unit}, not {about}{size}"
-        return ""
+        reason = ""
+        if self.min_input_bytes or self.max_input_bytes:
+            reason = _beyond(facts.input_bytes, self.min_input_bytes, self.max_input_bytes, "bytes", "")
+        if not reason and (self.min_input_tokens or self.max_input_tokens):
+            reason = _beyond(facts.input_tokens, self.min_input_tokens, self.max_input_tokens, "tokens", "about ")
+        return reason
 
 
-@dataclass(frozen=True, slots=True)
-class Ability:
-    """What a model can do, of its catalogue row. What is not said counts as possible; a length of 0 is not known."""
-
-    flags: tuple[tuple[str, bool], ...] = ()
-    context_length: int = 0
-
-    def reject(self, facts: Facts) -> str:
-        """Why the model cannot do what the request needs, "" if it can as far as one knows."""
-        for flag, able in self.flags:
-            if not able and facts.has(flag):
-                return f"its model has no {FLAGS[flag]}"
-        if self.context_length and facts.least_tokens > self.context_length:
-            return (
-                f"its model has room for {self.context_length} tokens, and the input has at least {facts.least_tokens}"
-            )
-        return ""
+def _beyond(size: int, least: int, most: int, unit: str, about: str) -> str:
+    if size < least:
+        return f"takes input of at least {least} {unit}, not {about}{size}"
+    return f"takes input of at most {most} {unit}, not {about}{size}" if most and size > most else ""
 
 
 def reject(conditions: Conditions | None, ability: Ability | None, facts: Facts) -> str:
@@ -147,11 +133,11 @@ def read_conditions(doc: Any) -> Conditions | None:
     """The conditions that the admin's JSON says, None for none. Raises BadRequest naming the member at fault."""
     members = Fields({} if doc is None else doc, "conditions")
     found = Conditions(
-        flags=_flags(members),
-        min_input_bytes=_size(members, "min_input_bytes"),
-        max_input_bytes=_size(members, "max_input_bytes"),
-        min_input_tokens=_size(members, "min_input_tokens"),
-        max_input_tokens=_size(members, "max_input_tokens"),
+        flags=flags_of(members),
+        min_input_bytes=size_of(members, "min_input_bytes"),
+        max_input_bytes=size_of(members, "max_input_bytes"),
+        min_input_tokens=size_of(members, "min_input_tokens"),
+        max_input_tokens=size_of(members, "max_input_tokens"),
         tags=_names(members, "tags"),
         not_tags=_names(members, "not_tags"),
         tenants=_names(members, "tenants"),
@@ -159,30 +145,11 @@ def read_conditions(doc: Any) -> Conditions | None:
         headers=_headers(members.inner("headers")),
         times=tuple(_window(item, f"conditions.times[{n}]") for n, item in enumerate(members.items("times"))),
     )
-    _none_left(members, KNOWN)
+    none_left(members, KNOWN)
     for unit in ("bytes", "tokens"):
         if 0 < getattr(found, f"max_input_{unit}") < getattr(found, f"min_input_{unit}"):
             raise BadRequest(f"conditions.max_input_{unit}", f"must not be less than min_input_{unit}")
     return None if found == Conditions() else found
-
-
-def read_ability(doc: Any) -> Ability | None:
-    """What ``{"tools": false, "context_length": 8192}`` says of a model, None for nothing. Raises BadRequest."""
-    members = Fields({} if doc is None else doc, "abilities")
-    found = Ability(_flags(members), _size(members, "context_length"))
-    _none_left(members, (*FLAGS, "context_length"))
-    return None if found == Ability() else found
-
-
-def _flags(members: Fields) -> tuple[tuple[str, bool], ...]:
-    return tuple((name, flag) for name in FLAGS if (flag := members.flag(name)) is not None)
-
-
-def _size(members: Fields, name: str) -> int:
-    value = members.integer(name) or 0
-    if value < 0:
-        raise members.wrong(name, "a number from 0 up")
-    return value
 
 
 def _names(members: Fields, name: str) -> Names | None:
@@ -226,7 +193,7 @@ def _window(doc: Any, path: str) -> Window:
         raise BadRequest(f"{path}.days", f"must be of {', '.join(DAYS)}, not {unknown[0]!r}")
     start = _minute(members, "from", "00:00")
     end = _minute(members, "to", "24:00")
-    _none_left(members, ("days", "from", "to"))
+    none_left(members, ("days", "from", "to"))
     if start in (end, DAY):
         raise BadRequest(path, "must have a beginning before another end")
     return Window(frozenset(DAYS.index(day) for day in days), start, end)
@@ -238,8 +205,3 @@ def _minute(members: Fields, name: str, default: str) -> int:
         raise members.wrong(name, "a time such as 08:30")
     hours, minutes = text.split(":")
     return int(hours) * 60 + int(minutes)
-
-
-def _none_left(members: Fields, known: tuple[str, ...]) -> None:
-    if unknown := next(iter(members.left), None):
-        raise BadRequest(members.at(unknown), f"is not known; known are {', '.join(known)}")

@@ -91,18 +91,20 @@ class ResponsesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channe
         told: dict[bytes, bytes] = dict(self.scope["headers"])
         self.id = headers.request_id_of(told.get(b"x-request-id"), str(uuid7()))[:112]
         self.told = [*_of_every_turn(self.scope["headers"]), (b"content-type", b"application/json")]
-        if (refusal := self._refusal()) is not None:
+        if (refusal := await self._refusal()) is not None:
             await self._refuse(refusal)
             return
         await self.accept(headers=[(b"x-request-id", self.id.encode())])
         self.timer = asyncio.get_running_loop().call_later(LIFETIME, self.leave, GOING_AWAY, EXPIRED)
 
-    def _refusal(self) -> GatewayError | None:
+    async def _refusal(self) -> GatewayError | None:
         """Why nobody may connect so. A page of any site could, without a key, where none is needed."""
         call = Call(self.endpoint, Entry(uuid7()), self.id, self._scope("GET", self.id), self.gateway.objects)
         table, options = self.gateway.table, self.gateway.options
+        peer = (self.scope.get("client") or ("",))[0]
+        call.entry.client_ip = headers.client_ip(peer, call.headers, options.trusted_proxies)
         try:
-            admission.admit(call, table, options.allow_anonymous)
+            await admission.admit(call, table, options.allow_anonymous)
         except GatewayError as error:
             return error
         if call.key is table.anonymous and call.header(b"origin"):
@@ -120,7 +122,7 @@ class ResponsesConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channe
                 await self.close(REFUSED)
 
         async def work(call: Call, client: Client, receive: Receive) -> None:
-            admission.admit(call, self.gateway.table, self.gateway.options.allow_anonymous)
+            await admission.admit(call, self.gateway.table, self.gateway.options.allow_anonymous)
             raise refusal
 
         await self.gateway.serve(self.endpoint, self._scope("GET", self.id), _never, send, work)

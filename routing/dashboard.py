@@ -8,11 +8,14 @@ from typing import Any
 from django.http import HttpRequest
 
 from providers.models import Provider
+from routing import running
+from routing.load import Loader
 from routing.models import Route, Target
 from routing.warnings import warnings
 from tenants.key_page import EXAMPLES
-from tenants.keys import Names
+from tenants.key_terms import terms_of
 from tenants.models import ApiKey
+from tenants.see_as_key import Found
 from tenants.summary import last_day
 
 NO_CHAT = re.compile("embed|image|audio|tts|whisper|transcri|moderation|dall-e|realtime|rerank|sora|search")
@@ -48,19 +51,34 @@ def _missing(request: HttpRequest) -> list[tuple[str, str]]:
 
 def example(key: ApiKey) -> tuple[str, str]:
     """An API and a model that ``key`` may call over it, two empty texts if none is known; chat before the others."""
-    models, providers = Names(key.allowed_models), Names(key.allowed_providers)
+    terms = terms_of(key)
     targets = Target.objects.filter(enabled=True, route__enabled=True, provider__enabled=True).select_related(
         "route", "provider"
     )
-    usable = [target for target in targets.order_by("route__name")[:200] if target.provider.name in providers]
+    usable = [
+        target for target in targets.order_by("route__name")[:200] if terms.provider_allowed(target.provider.name)
+    ]
     found = (
         (api, name)
         for api in EXAMPLES
+        if not terms.scopes or api in terms.scopes
         for target in usable
         if api in target.provider.api_names
         for name in _names(target)
     )
-    return next(((api, name) for api, name in found if name in models and not NO_CHAT.search(name)), ("", ""))
+    good = ((api, name) for api, name in found if terms.model_refused_by(name) is None and not NO_CHAT.search(name))
+    return next(good, ("", ""))
+
+
+def found(key: ApiKey, model: str) -> Found | None:
+    """What a model's name leads to for ``key``, by what is in force in this process, else by the database."""
+    gateway = running.gateway()
+    table = gateway.table if gateway is not None else Loader().refresh()
+    resolved = table.find(model, key.tenant_id)
+    if resolved is None:
+        return None
+    names = dict.fromkeys(target.upstream.name for target in resolved.route.targets)
+    return Found(resolved.model, resolved.route.name, tuple(names))
 
 
 def _names(target: Target) -> list[str]:

@@ -115,7 +115,12 @@ class Embeddings(Foreign):
 
     async def _one(self, wire: Wire) -> Any:
         upstream = self.embedding.target.upstream
-        reply = await self.connections.open(upstream, "POST", wire.path, wire.headers, wire.body, wire.query)
+        headers = (
+            self.embedding.headers if upstream.variant is None else wire.headers
+        )  # hooks may have edited the first's
+        reply = await self.connections.open(
+            upstream, "POST", wire.path, headers, wire.body, wire.query, self.call.credential
+        )
         part = Foreign(self.call, reply, self.embedding)
         try:
             if reply.status == 200:

@@ -178,10 +178,14 @@ class Decoder:
         except (zlib.error, zstandard.ZstdError, brotli.error) as error:
             raise EncodingError("corrupt data") from error
 
+    def each(self, data: bytes) -> Iterator[bytes]:
+        """What ``data`` makes, in pieces, empty ones too; the limit is for this ``data``. Raises EncodingError."""
+        self._made = [0] * len(self._codecs)
+        return self.pieces(data)
+
     def feed(self, data: bytes) -> bytes:
         """What ``data`` makes. Raises EncodingError."""
-        self._made = [0] * len(self._codecs)
-        return b"".join(self.pieces(data))
+        return b"".join(self.each(data))
 
     def flush(self) -> bytes:
         """At the end of the data. Raises EncodingError if it is not the end of what was encoded."""

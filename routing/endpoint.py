@@ -15,3 +15,7 @@ class Endpoint:
     api: str  # the provider API: chat, responses, messages, generate …
     path: str
     body: str = "json"
+
+
+#: What a legacy completion is whose body has messages.
+UNIFIED = Endpoint("unified", "openai", "unified", "v1/completions")

@@ -12,31 +12,11 @@ from typing import Any
 
 import orjson
 
+from providers.dialects.failures import CODES as CODES
+from providers.dialects.failures import KINDS as KINDS
 from providers.errors import UpstreamError
 from providers.events import Failed
 
-#: kind -> (default status, OpenAI type, Anthropic type, Gemini status); the kinds are the metric label ``error_type``.
-KINDS: dict[str, tuple[int, str, str, str]] = {
-    "invalid_request": (400, "invalid_request_error", "invalid_request_error", "INVALID_ARGUMENT"),
-    "auth": (401, "authentication_error", "authentication_error", "UNAUTHENTICATED"),
-    "permission": (403, "permission_error", "permission_error", "PERMISSION_DENIED"),
-    "unknown_model": (404, "invalid_request_error", "not_found_error", "NOT_FOUND"),
-    "not_found": (404, "invalid_request_error", "not_found_error", "NOT_FOUND"),
-    "rate_limit": (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
-    "budget": (429, "rate_limit_error", "rate_limit_error", "RESOURCE_EXHAUSTED"),
-    "overloaded": (503, "overloaded_error", "overloaded_error", "UNAVAILABLE"),
-    "timeout": (504, "timeout", "timeout_error", "DEADLINE_EXCEEDED"),
-    "network": (502, "server_error", "api_error", "INTERNAL"),
-    "server_error": (502, "server_error", "api_error", "INTERNAL"),
-    "not_implemented": (501, "invalid_request_error", "api_error", "UNIMPLEMENTED"),
-}
-CODES = {
-    "auth": "invalid_api_key",
-    "unknown_model": "model_not_found",
-    "rate_limit": "rate_limit_exceeded",
-    "budget": "insufficient_quota",
-    "permission": "permission_denied",
-}
 #: Errors of the gateway's own account at the provider: not the client's.
 OURS = frozenset({"auth", "permission", "budget"})
 #: Statuses whose repeat can succeed; all others carry ``x-should-retry: false``.
@@ -45,7 +25,10 @@ MAX_RETRY_AFTER = 60
 
 
 class GatewayError(Exception):
-    """What went wrong, in words that a client may read. ``param`` is the path of the field at fault."""
+    """What went wrong, in words that a client may read. ``param`` is the path of the field at fault; ``limit`` names the
+    limit or budget that refused."""
+
+    limit = ""
 
     def __init__(
         self,
@@ -138,7 +121,7 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     headers = [(b"x-gateway-error", error.kind.encode())]
     if error.retry_after > 0:
         headers.append((b"retry-after", str(max(1, round(error.retry_after))).encode()))
-    if error.status not in RETRIABLE or error.kind == "budget":
+    if (error.status not in RETRIABLE or error.kind == "budget") and "x-should-retry" not in error.headers:
         headers.append((b"x-should-retry", b"false"))
     headers += [(name.encode(), value.encode()) for name, value in error.headers.items()]
     return headers

@@ -1,4 +1,4 @@
-"""What routing asks of a request: cheap facts of its body and headers, each found out once, when first asked for.
+"""What routing asks of a request: cheap facts of its body and headers, found out when they are asked for.
 
 The bodies of all client dialects are read by shape, without the vocabulary; garbage never raises.
 """
@@ -6,7 +6,6 @@ The bodies of all client dialects are read by shape, without the vocabulary; gar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +16,6 @@ BYTES_PER_TOKEN = 4
 #: Hardly any text has more bytes to a token: what is too long by this measure surely is.
 MOST_BYTES_PER_TOKEN = 6
 MEDIUM_TOKENS = 1000  # of an image, a sound or a document
-#: What an optional ability is called in a reason.
-FLAGS = {
-    "stream": "streaming",
-    "tools": "tools",
-    "structured": "structured output",
-    "images": "images",
-    "audio": "audio",
-    "video": "video",
-    "documents": "documents",
-}
 #: Parts by the ``type`` that OpenAI's and Anthropic's dialects give them.
 PARTS = {
     "image": "images",
@@ -39,6 +28,10 @@ PARTS = {
     "file": "documents",
     "input_file": "documents",
 }
+#: No body has a medium without one of these, unless it hides it behind an escape.
+HINTS = (b'"type"', b'Data"', b'_data"', b"\\u00")
+NO_MEDIA: tuple[frozenset[str], int, int] = (frozenset(), 0, 0)
+MEDIA = frozenset({"images", "audio", "video", "documents"})
 MEDIA_TYPES = {"image": "images", "audio": "audio", "video": "video"}
 #: Where a dialect has its turns, and where parts hold parts.
 TURNS = ("messages", "contents", "input")
@@ -48,6 +41,7 @@ SYSTEM = ("system", "instructions", "systemInstruction", "system_instruction")
 #: What may change from one turn to the next although the text is the same.
 UNSTABLE = frozenset({"type", "role", "cache_control", "id", "status"})
 PREFIX_CHARACTERS = 8192
+PLAIN = frozenset({"role", "content"})
 MAX_LEADING_TURNS = 64
 
 
@@ -67,6 +61,7 @@ class Facts:
         key_id: int = 0,
         end_user: str = "",
         now: float = 0,
+        body: bytes = b"",
     ) -> None:
         self.doc = doc
         self.input_bytes = size
@@ -78,16 +73,18 @@ class Facts:
         self.key_id = key_id
         self.end_user = end_user
         self.now = now
+        self._body = body
+        self._found: tuple[frozenset[str], int, int] | None = None
 
     def has(self, flag: str) -> bool:
         """Whether the request uses what ``flag`` (one of FLAGS) names."""
-        return bool(getattr(self, flag))
+        return flag in self._media[0] if flag in MEDIA else bool(getattr(self, flag))
 
-    @cached_property
+    @property
     def tools(self) -> bool:
         return bool(self.doc.get("tools") or self.doc.get("functions"))
 
-    @cached_property
+    @property
     def structured(self) -> bool:
         """Whether the reply must follow a schema."""
         doc = self.doc
@@ -100,24 +97,15 @@ class Facts:
         )
 
     @property
-    def images(self) -> bool:
-        return "images" in self._media[0]
-
-    @property
-    def audio(self) -> bool:
-        return "audio" in self._media[0]
-
-    @property
-    def video(self) -> bool:
-        return "video" in self._media[0]
-
-    @property
-    def documents(self) -> bool:
-        return "documents" in self._media[0]
-
-    @cached_property
     def _media(self) -> tuple[frozenset[str], int, int]:
         """The kinds of media in the turns, how many there are, and the characters that they take in the body."""
+        if self._found is None:
+            self._found = self._look()
+        return self._found
+
+    def _look(self) -> tuple[frozenset[str], int, int]:
+        if self._body and not any(map(self._body.__contains__, HINTS)):
+            return NO_MEDIA
         kinds: set[str] = set()
         count = characters = 0
         left: list[Any] = [self.doc.get(name) for name in TURNS]
@@ -135,20 +123,17 @@ class Facts:
         return frozenset(kinds), count, characters
 
     @property
-    def _text_bytes(self) -> int:
-        return max(0, self.input_bytes - self._media[2])
-
-    @cached_property
     def input_tokens(self) -> int:
         """A guess from the size, media counted by the piece."""
-        return -(-self._text_bytes // BYTES_PER_TOKEN) + MEDIUM_TOKENS * self._media[1]
+        _, count, held = self._media
+        return -(-max(0, self.input_bytes - held) // BYTES_PER_TOKEN) + MEDIUM_TOKENS * count
 
-    @cached_property
+    @property
     def least_tokens(self) -> int:
         """What the input surely has: its text alone, and sparse at that."""
-        return self._text_bytes // MOST_BYTES_PER_TOKEN
+        return max(0, self.input_bytes - self._media[2]) // MOST_BYTES_PER_TOKEN
 
-    @cached_property
+    @property
     def conversation(self) -> str:
         """What stays the same over all turns of a conversation: the client's own cache key, else a hash of the system's
         words and the first of the user's. "" where there is neither."""
@@ -175,6 +160,7 @@ def facts_of(call: Call, now: float) -> Facts:
         key_id=call.key.id,
         end_user=call.entry.end_user,
         now=now,
+        body=call.body,
     )
 
 
@@ -229,6 +215,8 @@ def _role(turn: Any) -> str:
 
 def _words(value: Any) -> str:
     """The texts in ``value``, in order, without what tells only their form."""
+    if isinstance(value, dict) and value.keys() == PLAIN and isinstance(text := value["content"], str):
+        return text[:PREFIX_CHARACTERS]  # as most are
     found: list[str] = []
     room = PREFIX_CHARACTERS
     left = [value]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from providers.billed import read_billed
 from providers.errors import ReplyBroken, UpstreamError
 from providers.events import Failed
 from providers.light import Header
@@ -17,9 +18,10 @@ from routing.body import ClientGone
 from routing.call import Call
 from routing.client import Client
 from routing.edit import Edit
-from routing.errors import of_upstream, write_event
+from routing.errors import GatewayError, UpstreamSaid, of_upstream, write_event
 from routing.headers import returned, safe
-from routing.relay import SILENT, Held
+from routing.held import SILENT, Held
+from routing.told import told_in_error
 
 #: A whole reply is read and written in one piece; images and audio inside make it large.
 MAX_TRANSLATED = 64 * 1024 * 1024
@@ -41,6 +43,8 @@ def _listed(names: list[str]) -> bytes:
 
 
 class ReadsErrors(Protocol):
+    API: str
+
     def read_error(self, status: int, doc: Any) -> Failed: ...
 
 
@@ -97,9 +101,16 @@ class Foreign(Held):
             raise ReplyBroken(TOO_LARGE)
         self.complete = True
         try:
-            return orjson.loads(b"".join(parts))
+            doc = orjson.loads(b"".join(parts))
         except ValueError:
             raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
+        self.bill(doc)
+        return doc
+
+    def bill(self, doc: Any) -> None:
+        """Take what the upstream tells that has a price of its own; the reader of its dialect counts the tokens."""
+        if isinstance(doc, dict):
+            self.told.billed = read_billed(self.asked.upstream.API, doc, self.told.billed)
 
     def _reword(self) -> None:
         """An error as the client's dialect has it."""
@@ -108,6 +119,18 @@ class Foreign(Held):
         self.failure = replace(failed, status=status, request_id=self.call.entry.request_id)
         self.refused = self.told.failed = True
         self.body = orjson.dumps(self.asked.client.write_error(self.failure)[1])
+
+    def whole(self) -> bytes | None:
+        return self.body if self.refused or not self.call.stream else None
+
+    def told_status(self) -> int:
+        return self.reply.status if self.refused else 200
+
+    def refusal(self) -> str:
+        if not self.refused:
+            return ""
+        failed = self.failure  # the client's own words have no place for a code, perhaps
+        return told_in_error(f"{failed.code} {failed.type} {failed.message}".encode())
 
     def redacted(self, failed: Failed) -> Failed:
         """``failed`` without any secret of ours, and with the client's request id."""
@@ -122,7 +145,7 @@ class Foreign(Held):
 
     async def send(self, client: Client) -> None:
         """Send it whole."""
-        await client.reply(self.reply.status if self.refused else 200, self.headers(), self.body)
+        await client.reply(self.told_status(), self.headers(), self.body)
 
     async def carry(
         self,
@@ -150,17 +173,28 @@ class Foreign(Held):
         try:
             await pump(client)
         except UpstreamError as error:
-            await client.send(write_failed(self._failed(error)))
+            self.call.fail(error)
+            await self._fail(client, of_upstream(error), write_failed)
+        except GatewayError as error:  # a hook's word
+            self.call.entry.error_kind = error.kind
+            await self._fail(client, error, write_failed)
         except asyncio.CancelledError:
             cause = client.cause()
             if not isinstance(cause, UpstreamError):
                 raise cause or ClientGone from None
-            await client.send(write_failed(self._failed(cause)))
+            self.call.fail(cause)
+            await self._fail(client, of_upstream(cause), write_failed)
+
+    async def _fail(self, client: Client, error: GatewayError, write_failed: Callable[[Failed], bytes]) -> None:
+        if self.call.hooked is not None:
+            await self.call.hooked.fail(error)
+        await client.send(write_failed(self._failed(error)))
 
     def _last_words(self, content_type: bytes, write_failed: Callable[[Failed], bytes]) -> bytes:
         """The event that ends a stream in which something of ours has failed: that may be its writer."""
         error = ReplyBroken("the provider's reply could not be translated")
-        failed = self._failed(error)
+        self.call.fail(error)
+        failed = self._failed(of_upstream(error))
         try:
             return write_failed(failed)
         except Exception:
@@ -169,14 +203,14 @@ class Foreign(Held):
             call = self.call
             return write_event(call.endpoint.dialect, call.endpoint.api, of_upstream(error), call.entry.request_id)
 
-    def _failed(self, error: UpstreamError) -> Failed:
-        self.call.fail(error)
+    def _failed(self, error: GatewayError) -> Failed:
         self.told.failed = True
-        said = of_upstream(error)
-        return Failed(said.kind, said.message, said.status, said.code or "", request_id=self.call.entry.request_id)
+        return Failed(error.kind, error.message, error.status, error.code or "", request_id=self.call.entry.request_id)
 
-    def blame(self, failed: Failed) -> None:
+    async def blame(self, failed: Failed) -> None:
         """The upstream itself has told, or a reader has found, that the reply is broken."""
         entry = self.call.entry
+        if self.call.hooked is not None:
+            await self.call.hooked.fail(of_upstream(UpstreamSaid(failed)))
         entry.error_kind = "truncated" if failed.code == "stream_incomplete" else failed.kind
         entry.status = failed.status

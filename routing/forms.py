@@ -1,4 +1,4 @@
-"""Forms of the admin: values of rewrites, and lists of names."""
+"""Forms of the admin: conditions of targets, values of rewrites, and lists of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from django import forms
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from routing.models import Rewrite
+from providers.forms import ObjectField, ObjectWidget
+from routing.models import Rewrite, Target
 from tenants.forms import NamesField, NamesWidget
 
 
@@ -16,6 +17,24 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         field_classes = {"allowed_fields": NamesField}
         widgets = {"allowed_fields": NamesWidget}
+
+
+class TargetForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Target
+        fields = (
+            "provider",
+            "model",
+            "api",
+            "max_tokens",
+            "priority",
+            "weight",
+            "fallback_for",
+            "conditions",
+            "enabled",
+        )
+        field_classes = {"conditions": ObjectField}
+        widgets = {"conditions": ObjectWidget}
 
 
 class ValueWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
@@ -63,7 +82,7 @@ class RewriteForm(forms.ModelForm):  # type: ignore[type-arg]
             return text
         try:
             return json.loads(text, parse_constant=_refuse)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('This is not JSON. Text stands in quotes: "high".') from None
 
     def add_error(self, field: str | None, error: Any) -> None:

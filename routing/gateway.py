@@ -5,43 +5,52 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Unpack
 
-from providers.errors import TimedOut, UpstreamError
+from providers.errors import UpstreamError
 from providers.media import Fetcher
-from providers.upstream import Connections, Reply
-from routing import admission, counting, headers, incoming, refusals, requests, responses, warming
+from providers.upstream import Connections
+from routing import admission, answers, counting, headers, incoming, responses, settlement, warming
 from routing import body as bodies
 from routing.apis import COUNT, counts
+from routing.attempts import Attempts
+from routing.background import Background
 from routing.body import ClientGone
 from routing.call import Call
+from routing.choosing import choose
 from routing.client import Client, Receive
+from routing.decision import Decision
 from routing.endpoint import Endpoint
-from routing.errors import GatewayError, error_headers, of_upstream, write_error
+from routing.errors import GatewayError, error_headers, write_error, write_event
+from routing.hooked import Hooked
+from routing.hooks import Answer, Hooks
+from routing.keep_alive import stay_alive
+from routing.library import Declared, Library
 from routing.log import Log
 from routing.metrics import Metrics
 from routing.options import Options
-from routing.relay import Held
+from routing.own_headers import own_headers
 from routing.seal import Seal
-from routing.table import Table, Target
+from routing.table import Table
+from routing.traffic import Traffic
 from routing.warden import Warden
 from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
+from tenants.refills import Refills
 from tenants.responses import MemoryResponses, ResponseStore
 from tenants.uuid7 import uuid7
 
 CANCELLED = 499
-#: What a legacy completion is whose body has messages.
-UNIFIED = Endpoint("unified", "openai", "unified", "v1/completions")
-LATE = TimedOut("no answer from the provider in time")
+#: Words of the usage row for replies that have broken off by the provider's doing.
+BROKEN = frozenset({"truncated", "timeout", "network"})
 
 
-class Gateway:
-    """State of the data plane in one process. ``table`` is replaced whole, by whoever loads it."""
+class Gateway(Library):
+    """State of the data plane in one process. ``table`` is replaced whole, by whoever loads it, or ``declared``."""
 
     def __init__(
         self,
-        connections: Connections,
+        connections: Connections | None = None,
         *,
         table: Table | None = None,
         ledger: Ledger | None = None,
@@ -52,22 +61,38 @@ class Gateway:
         fetcher: Fetcher | None = None,
         kept: ResponseStore | None = None,
         seal: Seal | None = None,
+        refills: Refills | None = None,
+        **declared: Unpack[Declared],
     ) -> None:
-        self.connections = connections
-        self.fetcher = fetcher or Fetcher()
         self.kept = kept or MemoryResponses()
         self.seal = seal or Seal()
         self.table = table or Table()
         self.ledger = ledger if ledger is not None else Ledger()
+        self.refills = refills
         self.objects = objects or MemoryStore()
         self.metrics = metrics or Metrics()
         self.log = log
         self.options = options or Options()
         self.budget = bodies.Budget(self.options.max_held)
-        self.warden = Warden(self.metrics.flush)
+        self.traffic = Traffic()
+        self.traffic.breakers.changed = self.metrics.breaker
+        self.warden = Warden(self.flush)
         self.draining = False
+        self.streams: set[Call] = set()  # under way
+        self.background = Background(self)
         self.active = 0
         self.rng = random.Random()
+        self.declare(connections, fetcher, declared)
+
+    def install(self, table: Table, workers: int = 1) -> None:
+        """From now on requests go by ``table``; ``workers`` processes share the caps of its providers."""
+        self.traffic.apply(table, workers)
+        self.table = table
+
+    def flush(self) -> None:
+        """Hand figures to Prometheus."""
+        self.metrics.flush()
+        self.metrics.upstreams(self.table.upstreams, self.traffic.queues)
 
     async def serve(
         self,
@@ -118,34 +143,79 @@ class Gateway:
         return call, Client(send, self.options.send_timeout, out)
 
     async def answer(self, call: Call, client: Client, receive: Receive) -> None:
-        """The story: key, body, model, targets, try each until one answers, relay."""
+        """The story: key, body, model, hooks, targets, try each until one answers, relay."""
         table = self.table
-        admission.admit(call, table, self.options.allow_anonymous)
+        await admission.admit(call, table, self.options.allow_anonymous)
         with self.budget.hold() as hold:
             await self.read(call, receive, hold)
             client.watch(receive)
-            resolved = admission.resolve(call, table)
+            route = admission.resolve(call, table).route
+            hooks = table.hooks
+            concerned = hooks is not None and hooks.concern(call.tenant.id, route.id)
+            if concerned and (answer := await self.begin(call, table, hooks)) is not None:
+                await answers.send(call, client, answer)
+                return
             if call.endpoint.api == "responses":
                 await responses.resume(call, call.kept or self.kept, self.seal)
             await admission.check_objects(call)
-            targets = refusals.targets(call, resolved, self.rng)
-            is_count = call.endpoint.name in COUNT
-            if is_count and not counts(call, targets[0]):
+            decision = self.choose(call, table)
+            if call.hooked is not None:
+                await call.hooked.order(decision)
+            if call.endpoint.name in COUNT and not self._counts(call, decision):
                 await counting.estimate(call, client)
             elif call.warm:
                 await warming.answer(call, client, call.kept or self.kept)
             else:
-                served = [t for t in targets if counts(call, t)] if is_count else targets
-                await self.relay(call, client, served, table)
+                await self.relay(call, client, decision, table)
 
-    async def relay(self, call: Call, client: Client, targets: list[Target], table: Table) -> None:
-        """Try each target until one answers, and carry its reply to the client."""
-        held = await self.try_each(call, client, targets, table)
-        try:
-            client.headers += _route_headers(call)
-            await held.send(client)
-        finally:
+    async def begin(self, call: Call, table: Table, hooks: Hooks | None) -> Answer | None:
+        """Let hooks see the request; the answer of one that needs no provider."""
+        assert hooks is not None
+        call.hooked = Hooked(hooks, call)
+        return await call.hooked.begin(lambda: admission.resolve(call, table))
+
+    def choose(self, call: Call, table: Table) -> Decision:
+        """Where the request can go, in the order to try."""
+        decision = choose(call, table, self.traffic, self.rng)
+        if decision.strategy == "round_robin":
+            self.traffic.state.take(decision.targets)
+        return decision
+
+    def _counts(self, call: Call, decision: Decision) -> bool:
+        """Whether the first target can count tokens; then only those are asked that can."""
+        if not counts(call, decision.targets[0]):
+            return False
+        decision.targets = [target for target in decision.targets if counts(call, target)]
+        return True
+
+    async def relay(self, call: Call, client: Client, decision: Decision, table: Table) -> None:
+        """Try the targets until one answers, and carry its reply to the client."""
+        await settlement.prepare(self, call, decision, table)
+        stay_alive(call, client)
+        attempts = Attempts(self, call, client, table, decision)
+        held = await attempts.first()
+        ok = False
+        call.tap = held.tap
+        if held.stream:
+            self.streams.add(call)
+        elif held.whole() is not None:
             call.count(held.tap)
+            settlement.foretell(call)
+        try:
+            client.headers += own_headers(call)
+            if call.hooked is None and not client.beaten:
+                await held.send(client)
+            else:
+                await answers.pass_on(call, client, held)
+            ok = True
+        except (ClientGone, GatewayError):
+            ok = True  # none of the provider's doing
+            raise
+        finally:
+            self.streams.discard(call)
+            if not call.priced:
+                call.count(held.tap)
+            attempts.leave(ok and call.entry.error_kind not in BROKEN)
             await held.reply.close()
 
     async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
@@ -168,79 +238,28 @@ class Gateway:
         if endpoint.dialect == "gemini":
             call.model = call.path.get("model", "")
         incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
-        if endpoint.name == "completions" and "messages" in call.doc:
-            call.become(UNIFIED)
         call.entry.stream = call.stream
         call.entry.model = call.model
         incoming.read_head(call)
 
-    async def try_each(self, call: Call, client: Client, targets: list[Target], table: Table) -> Held:
-        """The first target whose reply can be relayed. Raises the last one's error, in words for the client."""
-        for n, target in enumerate(targets, 1):
-            last = n == len(targets)
-            self.metrics.leave(call)
-            call.aim(target)
-            self.metrics.enter(call)
-            try:
-                return await self._attempt(call, client, target, table, last)
-            except UpstreamError as error:
-                self.metrics.attempt(call.entry.provider, error.kind)
-                if last:
-                    raise of_upstream(error) from error
-            except refusals.Inexpressible as loss:
-                if last:
-                    raise _inexpressible(call, loss) from None
-            except refusals.TryNext as refusal:
-                self.metrics.attempt(call.entry.provider, str(refusal.status))
-        raise GatewayError("overloaded", "No provider of this model can be used now.", retry_after=5)
-
-    async def _attempt(self, call: Call, client: Client, target: Target, table: Table, last: bool) -> Held:
-        upstream = target.upstream
-        request = await requests.write(call, target, table, self.fetcher)
-        call.entry.attempts += 1
-        client.limit(upstream.first_byte_timeout, LATE)
-        try:
-            reply = await self.connections.open(
-                upstream, call.method, request.path, request.headers, request.body, request.query
-            )
-            return await self._hold(call, client, reply, request, last)
-        except asyncio.CancelledError:
-            cause = client.cause()
-            if cause is None:
-                raise
-            raise cause from None
-        finally:
-            client.deadline = 0.0
-
-    async def _hold(self, call: Call, client: Client, reply: Reply, request: requests.Request, last: bool) -> Held:
-        """Take in as much of a reply as it takes to be sure of it; a refusal is judged."""
-        held: Held | None = None
-        try:
-            if request.dropped:
-                self.metrics.dropped(call)
-            held = requests.hold(self, call, reply, request)
-            call.entry.upstream_request_id = refusals.upstream_request_id(reply)
-            if not 200 <= reply.status < 300:
-                await refusals.judge(call, reply, held, last)
-            else:
-                await held.wait(client, call.idle)
-        except BaseException:
-            if held is not None:
-                call.spend(held.tap)
-            await reply.close()
-            raise
-        self.metrics.attempt(call.entry.provider, "ok")
-        return held
-
     async def _refuse(self, call: Call, client: Client, error: GatewayError) -> None:
         """Say what went wrong in the client's dialect; after the first byte only the row can say it."""
         entry = call.entry
+        hooks = self.table.hooks
+        if hooks is not None and hooks.on_error and not client.gone:
+            error = await (call.hooked or Hooked(hooks, call)).fail(error)
         entry.error_kind, entry.status = error.kind, error.status
-        if client.started or client.gone:
+        if error.limit:
+            self.metrics.limited(entry.tenant, error.limit)
+        if client.gone or (client.started and not client.beaten):
             return
-        body = write_error(call.endpoint.dialect, error, entry.request_id)
-        client.headers += _route_headers(call)
         try:
+            if client.beaten:
+                await client.send(write_event(call.endpoint.dialect, call.endpoint.api, error, entry.request_id))
+                await client.send(b"", more=False)
+                return
+            body = write_error(call.endpoint.dialect, error, entry.request_id)
+            client.headers += own_headers(call)
             await client.reply(error.status, [(b"content-type", b"application/json"), *error_headers(error)], body)
         except ClientGone:
             entry.error_kind = entry.error_kind or "cancelled"
@@ -258,33 +277,12 @@ class Gateway:
             entry.status = CANCELLED
         entry.status = entry.status or client.status
         entry.duration_us = call.elapsed_us()
+        if call.decision is not None:
+            entry.decision = call.decision.text()
         if client.started:
             entry.first_byte_us = int((client.started - call.began) * 1_000_000)
         self.metrics.leave(call)
-        self.ledger.record(entry)
+        settlement.settle(self, call)
         self.metrics.request(entry)
         if self.log is not None:
             self.log.request(entry)
-
-
-def _inexpressible(call: Call, loss: refusals.Inexpressible) -> GatewayError:
-    return loss.said or GatewayError(
-        "invalid_request",
-        f"The field {loss.field} cannot be expressed in the {loss.dialect.replace('_', ' ')} API of the provider {call.entry.provider}.",
-        param=loss.field,
-        code="unsupported_by_upstream",
-    )
-
-
-def _route_headers(call: Call) -> list[tuple[bytes, bytes]]:
-    entry = call.entry
-    found = [(b"x-gateway-attempts", str(entry.attempts).encode())]
-    if call.target is not None:
-        found += [
-            (b"x-gateway-provider", entry.provider.encode()),
-            (b"x-gateway-model", headers.safe(entry.upstream_model)),
-            (b"x-gateway-target", str(entry.target_id).encode()),
-        ]
-        if entry.upstream_request_id:
-            found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
-    return found

@@ -69,6 +69,11 @@ class HookCall:
         return self._call.tenant
 
     @property
+    def log_bodies(self) -> bool:
+        """Off: what this request and its reply say is not to be stored, by its tenant, its project or its key."""
+        return self._call.terms.log_bodies
+
+    @property
     def key(self) -> str:
         return self._call.key.name
 

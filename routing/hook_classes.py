@@ -34,24 +34,25 @@ def load(names: Iterable[str], group: str = GROUP) -> dict[str, type]:
     """The classes by the names under which they can be chosen: ``module:Class``, or what an entry point calls its own.
 
     Raises HookSettingError."""
+    found, problems = gather(((name, name) for name in names), group)
+    if problems:
+        raise HookSettingError("; ".join(problems))
+    return found
+
+
+def gather(named: Iterable[tuple[str, str]], group: str = GROUP) -> tuple[dict[str, type], list[str]]:
+    """As ``load``, of pairs of a name and its ``module:Class``: what is right, and what is wrong with the rest."""
     found: dict[str, type] = {}
     problems = []
-    every: list[tuple[str, str | EntryPoint]] = [*_named(names), *_installed(group)]
+    every: list[tuple[str, str | EntryPoint]] = [*named, *_installed(group)]
     for name, entry in every:
         try:
             if name in found:
                 raise TypeError("the name stands for two classes")
             found[name] = checked(_class(entry) if isinstance(entry, str) else entry.load())
         except Exception as error:  # whatever a foreign module does while it is imported
-            problems.append(f"{name}: {error or type(error).__name__}")
-    if problems:
-        raise HookSettingError("; ".join(problems))
-    return found
-
-
-def _named(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for name in names:
-        yield name, name
+            problems.append(f"{name}: {str(error) or type(error).__name__}")
+    return found, problems
 
 
 def _installed(group: str) -> Iterator[tuple[str, EntryPoint]]:

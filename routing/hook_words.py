@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -181,15 +181,25 @@ class Attempt:
         self._request.body = body
 
 
-@dataclass(slots=True)
 class HookReply:
     """A reply that is complete. A whole one was not sent yet: change ``doc`` in place, or set ``body``. Of a stream, and
     of what is too large or no JSON, there is no body here."""
 
-    status: int
-    stream: bool
-    body: bytes | None = None
-    _doc: Any = field(default=GONE, repr=False)
+    __slots__ = ("_body", "_doc", "status", "stream")
+
+    def __init__(self, status: int, stream: bool, body: bytes | None = None) -> None:
+        self.status = status
+        self.stream = stream
+        self._doc: Any = GONE
+        self.body = body
+
+    @property
+    def body(self) -> bytes | None:
+        return self._body
+
+    @body.setter
+    def body(self, body: bytes | None) -> None:
+        self._body, self._doc = body, GONE
 
     @property
     def doc(self) -> Any:

@@ -21,31 +21,36 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from providers.light import Header
+from routing.call import Call
 from routing.errors import GatewayError
 from routing.hook_call import HookCall
 from routing.hook_classes import PHASES, HookSettingError, load
 from routing.hook_options import OptionError, option, options_class, options_schema, read_options
 from routing.hook_stream import Stream
 from routing.hook_words import Answer, Attempt, Choice, HookReply, Identity, Means, Misuse, Refusal, Trouble, written
+from routing.limited import limited
 from routing.table import Target
 from tenants.ledger import Entry
 
 __all__ = [
     "NO_HOOKS", "Answer", "Attempt", "Choice", "HookCall", "HookReply", "HookSettingError", "Hooks", "Identity", "Means",
-    "Misuse", "OptionError", "Refusal", "Row", "Stream", "Trouble", "load", "option", "options_schema", "read_options",
-    "written",
+    "Misuse", "OptionError", "Refusal", "Row", "Stream", "Trouble", "current", "load", "option", "options_schema",
+    "read_options", "written",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
 SECONDS = 5.0
+#: The request whose hook runs now, if any: what the hook asks of the gateway is for that one's tenant.
+current: ContextVar[HookCall | None] = ContextVar("current", default=None)
 FAILED = "A hook of this gateway failed."
 
 
@@ -55,7 +60,7 @@ class Row:
     and ``route_id`` None stand for all; ``on_failure`` "" and ``seconds`` 0 for what the class declares."""
 
     name: str
-    options: str = "{}"
+    options: str = field(default="{}", repr=False)  # secrets are in it
     order: int = 0
     tenant_id: int | None = None
     route_id: int | None = None
@@ -94,8 +99,11 @@ Report = Callable[[str, str, str, BaseException], None]
 
 
 def to_log(request_id: str, hook: str, phase: str, error: BaseException) -> None:
-    """The kind of a failure, never its text: it may hold what a client sent."""
-    log.error("hook %s failed in %s of request %s: %s", hook, phase, request_id, type(error).__name__)
+    """The kind of a failure, never its text: it may hold what a client sent, or a secret of the options."""
+    if phase == "load":
+        log.error("hook %s cannot be made: nothing passes where it is to run: %s", hook, type(error).__name__)
+    else:
+        log.error("hook %s failed in %s of request %s: %s", hook, phase, request_id, type(error).__name__)
 
 
 class Hooks:
@@ -133,6 +141,17 @@ class Hooks:
         self.on_event = tuple(steps["on_event"])
         self.after_response = tuple(steps["after_response"])
         self.on_error = tuple(steps["on_error"])
+        self._scopes = frozenset((step.row.tenant_id, step.row.route_id) for found in steps.values() for step in found)
+
+    def concern(self, tenant_id: int, route_id: int) -> bool:
+        """Whether any of them runs for this tenant and route. One that renames a model may bring others in."""
+        scopes = self._scopes
+        return (
+            (None, None) in scopes
+            or (tenant_id, None) in scopes
+            or (None, route_id) in scopes
+            or (tenant_id, route_id) in scopes
+        )
 
     def _make(self, row: Row, classes: Mapping[str, type]) -> Any:
         try:
@@ -145,11 +164,12 @@ class Hooks:
     async def run(self, step: Step, call: HookCall | None, *given: Any) -> Any:
         """What the method returns. Raises GatewayError if it refuses, and whatever it raises."""
         began = time.perf_counter()
+        current.set(call)
         if step.blocking:
-            return await _limited(asyncio.to_thread(step.run, *given), step.seconds)
+            return await limited(asyncio.to_thread(step.run, *given), step.seconds)
         found = step.run(*given)
         if inspect.isawaitable(found):
-            return await _limited(found, step.seconds)
+            return await limited(found, step.seconds)
         if time.perf_counter() - began > step.seconds:
             self.report(call.request_id if call is not None else "", step.row.name, step.phase, TimeoutError())
         return found
@@ -168,6 +188,16 @@ class Hooks:
             return await self.run(step, call, call, *given)
         except Exception as error:
             self.failed(step, call.request_id, error)
+
+    def names(self, call: Call) -> list[str]:
+        """Those that apply to a call, in their order."""
+        route_id = call.resolved.route.id if call.resolved is not None else None
+        rows = {step.row for steps in self._steps() for step in steps}
+        found = [r for r in rows if r.tenant_id in (None, call.tenant.id) and r.route_id in (None, route_id)]
+        return [row.name for row in sorted(found, key=lambda row: (row.order, row.id))]
+
+    def _steps(self) -> list[tuple[Step, ...]]:
+        return [getattr(self, phase) for phase in PHASES]
 
     # the phases
 
@@ -254,24 +284,3 @@ def _sort(steps: dict[str, list[Step]], row: Row, hook: Any) -> None:
     for phase, found in steps.items():
         if callable(run := getattr(hook, phase, None)):
             found.append(Step(row, phase, hook, run, closed, seconds, bool(getattr(hook, "blocking", False))))
-
-
-async def _limited(work: Awaitable[Any], seconds: float) -> Any:
-    """What ``work`` gives. It cannot keep us beyond its time, even if it refuses to be cancelled."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait((task,), timeout=seconds)
-    finally:
-        if not task.done():
-            task.cancel()
-            task.add_done_callback(_forget)
-    if not task.done():
-        raise TimeoutError
-    if task.cancelled():
-        raise Misuse("it has cancelled itself")
-    return task.result()
-
-
-def _forget(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

@@ -6,12 +6,14 @@ from typing import Any
 
 from providers import jsonbytes, multipart
 from routing.call import Call
+from routing.endpoint import UNIFIED
 from routing.errors import GatewayError
 
 #: Top-level fields that must stand once, under their very name: another reader must not see another value.
 GUARDED = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
 GUARDED_GEMINI = ("model", "stream", "generationConfig", "generation_config")
 MAX_TAGS, MAX_TAG = 8, 64
+OTHER = "other"  # what reports count tags as that the tenant does not declare
 MAX_BRACKETS = 200_000
 
 
@@ -32,11 +34,13 @@ def read_json(call: Call) -> None:
     else:
         call.model = _model(call.doc.get("model"))
         call.stream = _flag(call.doc, "stream")
+    if call.endpoint.name == "completions" and "messages" in call.doc:
+        call.become(UNIFIED)
 
 
 def read_multipart(call: Call, content_type: str) -> None:
     try:
-        found = multipart.fields(call.body, content_type, ("model", "stream"))
+        found = multipart.fields(call.body, content_type, ("model", "stream", "user"))
     except multipart.MultipartError as error:
         raise GatewayError("invalid_request", str(error), param=error.field) from None
     call.form = "multipart"
@@ -88,8 +92,34 @@ def read_head(call: Call) -> None:
     if not user and isinstance(metadata, dict):
         user = metadata.get("user_id")
     entry.end_user = user[:255] if isinstance(user, str) else ""
-    if tags := call.header(b"x-gateway-tags"):
-        entry.tags = [tag.strip()[:MAX_TAG] for tag in tags.split(",") if tag.strip()][:MAX_TAGS]
+    given = call.header(b"x-gateway-tags")
+    if (identity := call.identity) is not None:
+        entry.end_user = identity.user[:255] or entry.end_user
+    if given or identity is not None:
+        _read_tags(call, given)
+
+
+def _read_tags(call: Call, given: str) -> None:
+    """The tags of the key's terms and of a hook's word come first; a client may add to them as far as there is room."""
+    own = [tag[:MAX_TAG] for tag in call.identity.tags] if call.identity is not None else []
+    tags = list(dict.fromkeys(filter(None, [*call.terms.tags, *own])))[:MAX_TAGS]
+    room = MAX_TAGS - len(tags)
+    told = [tag for tag in dict.fromkeys(map(str.strip, given.split(","))) if tag and tag not in tags]
+    if len(told) > room:
+        more = f" more than the {len(tags)} that this API key has already" if tags else ""
+        raise GatewayError("invalid_request", f"Give at most {room} tags{more}.", param="x-gateway-tags")
+    if any(len(tag) > MAX_TAG for tag in told):
+        raise GatewayError("invalid_request", f"A tag has at most {MAX_TAG} characters.", param="x-gateway-tags")
+    call.entry.tags = [*tags, *told]
+    declare(call)
+
+
+def declare(call: Call) -> None:
+    """Say in the entry which of its tags reports count: those that the tenant declares, and the rest as one."""
+    declared = call.terms.declared
+    known = [tag for tag in call.entry.tags if tag in declared]
+    rest = [OTHER] if len(known) < len(call.entry.tags) and OTHER not in known else []
+    call.entry.declared = [*known, *rest]
 
 
 def refuse_choosing(call: Call, fields: frozenset[str]) -> None:

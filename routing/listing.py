@@ -7,6 +7,7 @@ from typing import Any
 
 from routing.table import Route, Table
 from tenants.keys import Key
+from tenants.terms import Terms
 
 CREATED = 1735689600  # OpenAI's shape wants a time; upstreams that tell none get the same one, so that lists are stable
 
@@ -25,7 +26,9 @@ def models_of(table: Table, key: Key) -> dict[str, tuple[str, dict[str, Any]]]:
     for (tenant_id, name), model in table.aliases.items():
         if tenant_id in (0, key.tenant_id) and model in found:
             found[name] = found[model]
-    return {name: found[name] for name in sorted(found) if _may(table, key, name)}
+    tenant = table.tenants.get(key.tenant_id)
+    terms = table.terms(key, tenant) if tenant is not None else Terms()
+    return {name: found[name] for name in sorted(found) if _may(table, key, terms, name)}
 
 
 def _behind(table: Table, route: Route, prefix: str) -> Iterator[tuple[str, tuple[str, dict[str, Any]]]]:
@@ -37,12 +40,12 @@ def _behind(table: Table, route: Route, prefix: str) -> Iterator[tuple[str, tupl
                     yield name, (target.upstream.name, details)
 
 
-def _may(table: Table, key: Key, name: str) -> bool:
+def _may(table: Table, key: Key, terms: Terms, name: str) -> bool:
     resolved = table.find(name, key.tenant_id)
     return (
         resolved is not None
-        and resolved.model in key.allowed_models
-        and any(t.upstream.name in key.allowed_providers for t in resolved.route.targets)
+        and terms.model_refused_by(resolved.model) is None
+        and any(terms.provider_allowed(t.upstream.name) for t in resolved.route.targets)
     )
 
 

@@ -1,34 +1,44 @@
-"""Builds the snapshot from the ORM, and keeps it fresh: the only way from the database to what requests read.
+"""Builds the snapshot from the ORM: the only way from the database to what requests read.
 
 A refresh loads only rows stamped with a newer revision and the tombstones of deleted ones; everything else is shared
-with the snapshot before. It runs in a thread of its own, never on the event loop.
+with the snapshot before.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 from django.db.models import Model
 
+from providers.abilities import Ability, ability_of
+from providers.building import timed
+from providers.chat import BadRequest
 from providers.load import upstream_of
 from providers.models import Credential, Provider
 from routing import models, revision
+from routing.conditions import Conditions, read_conditions
+from routing.hook_load import hooks_of
+from routing.hooks import Means
+from routing.load_keys import Keys, project_of, tenant_of
+from routing.load_prices import PriceLoader
 from routing.table import Rewrite, Route, Table, Target, with_routes
-from tenants.keys import Key, Names, Tenant
-from tenants.models import ApiKey
+from tenants.counting import budget_rule
+from tenants.keys import Key
+from tenants.models import Budget
 from tenants.models import Tenant as TenantRow
+from tenants.terms import Names, Rule
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.3
+
 RARE = (
     "providers.provider",
     "providers.credential",
@@ -37,7 +47,11 @@ RARE = (
     "routing.rewrite",
     "routing.alias",
     "routing.defaults",
+    "routing.hook",
     "tenants.tenant",
+    "tenants.project",
+    "tenants.budget",
+    "tenants.price",
 )
 
 
@@ -45,45 +59,28 @@ def _newer(model: type[Model], since: int) -> Iterable[Any]:
     """The rows stamped later than ``since``, all for -1: as plain tuples, a fraction of a model instance's size, save
     the few whose methods are needed."""
     rows = model._base_manager.all() if since < 0 else model._base_manager.filter(changed_revision__gt=since)
-    if model in (Provider, Credential):
+    if model in (Provider, Credential, Budget):
         return rows.iterator(chunk_size=2000)
     names = [field.attname for field in model._meta.concrete_fields]
     return rows.values_list(*names, named=True).iterator(chunk_size=2000)
 
 
-def key_of(row: ApiKey) -> Key:
-    return Key(
-        id=row.id,
-        name=row.name,
-        tenant_id=row.tenant_id,
-        enabled=row.enabled,
-        expires_at=row.expires_at.timestamp() if row.expires_at else 0,
-        allowed_models=_names(tuple(row.allowed_models)),
-        allowed_providers=_names(tuple(row.allowed_providers)),
-        may_choose_provider=row.may_choose_provider,
-    )
-
-
-_ANY = Names()
-
-
-def _names(names: tuple[str, ...]) -> Names:
-    return Names(names) if names else _ANY
-
-
 class Loader:
-    """Rows by id as last loaded, and the table made of them. One thread at a time uses it."""
+    """Rows by id as last loaded, and the table made of them. One thread at a time uses it. ``means`` is what hooks get."""
 
-    def __init__(self) -> None:
+    def __init__(self, means: Means | None = None) -> None:
+        self.means = means
         self.rows: dict[str, dict[int, Any]] = {}
-        self.digests: dict[int, bytes] = {}
-        self.keys: dict[bytes, Key] = {}
+        self.keys = Keys()
+        self.prices = PriceLoader()
         self.table = Table()
 
     def refresh(self) -> Table:
         """The newest table; the same object if nothing changed. Raises the database's errors."""
         # Outside a transaction, which would take SQLite's write lock at every look.
         if self.table.loaded_at and _number() == self.table.revision:
+            if self.prices.moved():
+                self.table = self._priced(self.table)
             return self.table
         with transaction.atomic():
             number = _number()
@@ -105,42 +102,32 @@ class Loader:
 
     def _take(self, label: str, rows: Iterable[Any]) -> int:
         """Take these rows in; how many they are."""
-        if label != "tenants.apikey":
-            found = {row.id: row for row in rows}
-            self.rows.setdefault(label, {}).update(found)
-            return len(found)
-        count = 0
-        for count, row in enumerate(rows, 1):
-            if count == 1:
-                self.keys = dict(self.keys)  # requests may be reading the one before
-            self._drop_key(row.id)
-            digest = bytes.fromhex(row.digest)
-            self.digests[row.id] = digest
-            self.keys[digest] = key_of(row)
-        return count
+        if label == "tenants.apikey":
+            return self.keys.take(rows)
+        found = {row.id: row for row in rows}
+        self.rows.setdefault(label, {}).update(found)
+        return len(found)
 
     def _drop(self, label: str, object_id: int) -> None:
         if label == "tenants.apikey":
-            self.keys = dict(self.keys)
-            self._drop_key(object_id)
+            self.keys.drop(object_id)
         else:
             self.rows.get(label, {}).pop(object_id, None)
 
-    def _drop_key(self, key_id: int) -> None:
-        digest = self.digests.pop(key_id, None)
-        if digest is not None:
-            self.keys.pop(digest, None)
-
     def _build(self, number: int, changed: set[str]) -> Table:
         if self.table.loaded_at and not changed.intersection(RARE) and "providers.upstreammodel" not in changed:
-            return replace(self.table, revision=number, keys=self.keys)
+            return replace(self.table, revision=number, keys=self.keys.found)
         upstreams = self._upstreams()
         routes = self._routes(upstreams)
+        tenants = {row.id: tenant_of(row) for row in self.rows["tenants.tenant"].values()}
         defaults: models.Defaults | None = next(iter(self.rows["routing.defaults"].values()), None)
         table = Table(
             revision=number,
-            keys=self.keys,
-            tenants={row.id: _tenant(row) for row in self.rows["tenants.tenant"].values()},
+            keys=self.keys.found,
+            tenants=tenants,
+            projects={row.id: project_of(row) for row in self.rows["tenants.project"].values()},
+            rules=self._rules(),
+            named={tenant.name: tenant for tenant in tenants.values()},
             anonymous=self._anonymous(),
             upstreams=upstreams,
             aliases={(row.tenant_id or 0, row.name): row.model for row in self.rows["routing.alias"].values()},
@@ -148,10 +135,16 @@ class Loader:
             default_model=defaults.model if defaults else "",
             default_route=_default_route(defaults, upstreams),
             models=self._models(),
+            abilities=self._abilities(),
+            hooks=hooks_of(self.rows["routing.hook"].values(), self.means, self.table.hooks),
             peppers=tuple(settings.GATEWAY_KEY_PEPPERS),
             loaded_at=time.time(),
         )
-        return with_routes(table, routes)
+        return self._priced(with_routes(table, routes))
+
+    def _priced(self, table: Table) -> Table:
+        prices, sources = self.prices.load(table.upstreams.values(), self.rows["tenants.price"].values())
+        return replace(table, prices=prices, sources=sources)
 
     def _upstreams(self) -> dict[int, Any]:
         by_provider: dict[int, list[Credential]] = {}
@@ -165,16 +158,19 @@ class Loader:
 
     def _routes(self, upstreams: dict[int, Any]) -> dict[str, Route]:
         targets: dict[int, list[Target]] = {}
+        routes = self.rows["routing.route"]
         for row in sorted(self.rows["routing.target"].values(), key=lambda row: (row.priority, row.id)):
             if row.enabled and row.provider_id in upstreams:
                 target = Target(
                     row.id,
-                    upstreams[row.provider_id],
+                    timed(upstreams[row.provider_id], routes[row.route_id]),
                     row.model,
                     row.api,
                     row.weight,
                     row.priority,
                     row.max_tokens,
+                    _conditions(row),
+                    row.fallback_for,
                 )
                 targets.setdefault(row.route_id, []).append(target)
         return {
@@ -185,6 +181,10 @@ class Loader:
                 row.reply_model,
                 frozenset(row.allowed_fields),
                 row.loss,
+                row.strategy,
+                row.sticky_by or "conversation",
+                row.deadline,
+                row.keep_alive,
             )
             for row in self.rows["routing.route"].values()
             if row.enabled
@@ -202,7 +202,24 @@ class Loader:
     def _models(self) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
         for row in self.rows["providers.upstreammodel"].values():
-            found.setdefault(row.provider_id, {})[row.name] = row.details
+            if row.seen_at is not None:
+                found.setdefault(row.provider_id, {})[row.name] = row.details
+        return found
+
+    def _abilities(self) -> dict[tuple[int, str], Ability]:
+        found = {}
+        for row in self.rows["providers.upstreammodel"].values():
+            if (ability := _ability(row)) is not None:
+                found[row.provider_id, row.name] = ability
+        return found
+
+    def _rules(self) -> dict[tuple[str, int], tuple[Rule, ...]]:
+        """Of budgets, by the level that each is of."""
+        found: dict[tuple[str, int], tuple[Rule, ...]] = {}
+        for row in self.rows["tenants.budget"].values():
+            if row.enabled:
+                level, rule = budget_rule(row)
+                found[level] = (*found.get(level, ()), rule)
         return found
 
     def _anonymous(self) -> Key | None:
@@ -214,8 +231,27 @@ def _number() -> int:
     return models.RevisionCounter.objects.values_list("number", flat=True).filter(pk=1).first() or 0
 
 
-def _tenant(row: Any) -> Tenant:
-    return Tenant(row.id, row.name, row.enabled, row.store_responses, row.response_days * 86_400, row.response_bytes)
+@lru_cache(1024)
+def _read_conditions(text: bytes) -> Conditions | None:
+    """The same object for the same words: a decision asks it once for all targets that share it."""
+    return read_conditions(orjson.loads(text))
+
+
+def _conditions(row: Any) -> Conditions | None:
+    """What a target takes; one that cannot be read any more takes nothing."""
+    try:
+        return _read_conditions(orjson.dumps(row.conditions)) if row.conditions else None
+    except BadRequest as error:
+        log.error("target %s: %s %s", row.id, error.field, error.message)
+        return Conditions(not_tenants=Names())
+
+
+def _ability(row: Any) -> Ability | None:
+    try:
+        return ability_of(row.details, row.abilities)
+    except BadRequest as error:
+        log.error("model %s: %s %s", row.name, error.field, error.message)
+        return None
 
 
 def _value(row: models.Rewrite) -> bytes:
@@ -228,55 +264,3 @@ def _default_route(defaults: models.Defaults | None, upstreams: dict[int, Any]) 
     if defaults is None or defaults.provider_id not in upstreams:
         return None
     return Route(0, "default", (Target(0, upstreams[defaults.provider_id]),))
-
-
-class Poller(threading.Thread):
-    """Refreshes the table whenever the revision counter moves, and at once when this process moved it.
-
-    ``install`` is called with every new table, in this thread. The database may go away: the last table stays in force.
-    """
-
-    def __init__(self, install: Callable[[Table], None]) -> None:
-        super().__init__(name="snapshot", daemon=True)
-        self.install = install
-        self.loader = Loader()
-        self.wake = threading.Event()
-        self.stopped = False
-        self.lock = threading.Lock()
-        self.failing = False
-
-    def load(self) -> Table:
-        """Refresh now, in the calling thread. Raises the database's errors."""
-        with self.lock:
-            before = self.loader.table
-            table = self.loader.refresh()
-            if table is not before:
-                self.install(table)
-            return table
-
-    def run(self) -> None:
-        revision.listeners.append(self.wake.set)
-        while not self.stopped:
-            self.wake.wait(POLL_SECONDS)
-            self.wake.clear()
-            self._poll()
-        revision.listeners.remove(self.wake.set)
-        connection.close()
-
-    def _poll(self) -> None:
-        try:
-            close_old_connections()
-            self.load()
-            self.failing = False
-        except Exception:
-            if not self.failing:
-                log.exception(
-                    "the snapshot cannot be refreshed; revision %s stays in force", self.loader.table.revision
-                )
-            self.failing = True
-            connection.close()
-
-    def stop(self) -> None:
-        self.stopped = True
-        self.wake.set()
-        self.join(5)

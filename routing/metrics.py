@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter as Counts
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from providers.upstream import Upstream
+from routing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from routing.call import Call
+from routing.queue import Queue
 from tenants.ledger import Entry
 
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -37,13 +41,23 @@ DROPPED = Counter(
 )
 COST = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
 ATTEMPTS = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
+BREAKER = Gauge(
+    "proxy_breaker_state",
+    "The worst circuit breaker of a provider's models: 0 closed, 1 probing, 2 open.",
+    ("provider",),
+    multiprocess_mode="livemax",
+)
+QUEUE = Gauge(
+    "proxy_queue_depth", "Requests that wait for a place at a provider.", ("provider",), multiprocess_mode="livesum"
+)
 REVISION = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
-WAITING = Gauge("proxy_spool_rows", "Usage rows that wait to be written.", multiprocess_mode="livesum")
+WAITING = Gauge("proxy_spool_rows", "Usage rows that wait to be written to the database.", multiprocess_mode="max")
 STORE_CALLS = Gauge(
     "proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum"
 )
 STORE_SECONDS = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
 
+LIMITED = Counter("proxy_rate_limited_total", "Requests that a limit or budget refused.", ("tenant", "limit"))
 #: Words of the usage rows that are no error kinds of their own.
 ERROR_TYPES = {
     "truncated": "network",
@@ -53,17 +67,19 @@ ERROR_TYPES = {
 }
 #: Routes beyond so many are counted together as ``other``: each takes kilobytes in every worker and in Prometheus.
 MAX_SERIES = 500
+WORST = {HALF_OPEN: 1, OPEN: 2}
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 class Series:
     """The children of one (format, model, provider), found once, and what waits to be added to them."""
 
-    __slots__ = ("duration", "statuses", "tokens", "waiting", "where")
+    __slots__ = ("duration", "first_token", "statuses", "tokens", "waiting", "where")
 
     def __init__(self, where: tuple[str, str, str]) -> None:
         self.where = where
         self.duration = DURATION.labels(*where)
+        self.first_token: Any = None  # made where something streams
         self.tokens: dict[str, Any] = {}
         self.statuses: dict[int, Any] = {}
         self.waiting: list[Entry] = []
@@ -83,7 +99,8 @@ class Series:
             sums[3] += entry.cache_write_tokens
             sums[4] += entry.reasoning_tokens
             if entry.stream and entry.first_byte_us is not None:
-                FIRST_TOKEN.labels(*self.where).observe(entry.first_byte_us / 1e6)
+                self.first_token = self.first_token or FIRST_TOKEN.labels(*self.where)
+                self.first_token.observe(entry.first_byte_us / 1e6)
             if entry.error_kind:
                 ERRORS.labels(*self.where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
             if entry.cost:
@@ -103,6 +120,8 @@ class Metrics:
         self._series: dict[tuple[str, str, str], Series] = {}
         self._attempts: Counts[tuple[str, str]] = Counts()
         self._active: dict[tuple[str, str], int] = {}
+        self._breakers: dict[int, dict[str, str]] = {}
+        self._changed: set[int] = set()
         self._waiting: list[Series] = []  # those with something to flush
         self._stale = False
 
@@ -121,9 +140,33 @@ class Metrics:
     def attempt(self, provider: str, outcome: str) -> None:
         self._attempts[provider, outcome] += 1
 
+    def breaker(self, changed: Breaker, before: str, now: float) -> None:
+        """A circuit breaker has changed its state."""
+        states = self._breakers.setdefault(changed.provider_id, {})
+        if changed.state == CLOSED:
+            states.pop(changed.model, None)
+        else:
+            states[changed.model] = changed.state
+        self._changed.add(changed.provider_id)
+
+    def upstreams(self, upstreams: Mapping[int, Upstream], queues: Mapping[int, Queue]) -> None:
+        """Tell how many wait for each provider, and whose breakers have changed."""
+        for provider_id, queue in queues.items():
+            if provider_id in upstreams:
+                QUEUE.labels(upstreams[provider_id].name).set(queue.waiting)
+        changed, self._changed = self._changed, set()
+        for provider_id in changed:
+            if provider_id in upstreams:
+                worst = max([WORST[state] for state in self._breakers[provider_id].values()], default=0)
+                BREAKER.labels(upstreams[provider_id].name).set(worst)
+
     def dropped(self, call: Call) -> None:
         """Something of the request had no place in the upstream's API."""
         DROPPED.labels(call.entry.dialect, call.entry.provider).inc()
+
+    def limited(self, tenant: str, limit: str) -> None:
+        """A limit or budget of a tenant's has refused a request."""
+        LIMITED.labels(tenant, limit).inc()
 
     def request(self, entry: Entry) -> None:
         """Count a request that has ended, failures under their status."""

@@ -26,9 +26,11 @@ URI_FIELDS = frozenset({"fileUri", "file_uri"})
 #: What lies below these is the client's own data or a schema, whatever its fields are called.
 OPAQUE = frozenset({"parameters", "input_schema", "arguments", "args", "schema", "json_schema", "metadata", "response"})
 TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
-#: No body names an object without one of these words, unless it hides it behind an escape.
-WORDS = re.compile(
-    rb'_id|"id"|"audio"|"container"|"conversation"|cached_?[Cc]ontent|file_?[Uu]ri|[Ss]tore_?[Nn]ames|rag_?[Cc]orpus|\\u00'
+#: No body names an object without one of these words, unless it hides it behind an escape. Each is looked for by
+#: itself: a regular expression of all takes fifty times as long, and bodies are large.
+WORDS = tuple(
+    rb"""_id "id" "audio" "container" "conversation" cachedContent cached_content fileUri file_uri StoreNames store_names
+    ragCorpus rag_corpus \u00""".split()
 )
 
 
@@ -40,14 +42,13 @@ def _id_of(value: Any) -> str:
     return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, dict) else ""
 
 
-def _items(value: Any) -> Iterator[Doc]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, dict))
+def _items(value: Any) -> list[Doc]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
-    if WORDS.search(body) is None:
+    if not any(map(body.__contains__, WORDS)):
         return []
     found: list[Found] = []
     stack: list[tuple[Any, str]] = [(doc, "")]

@@ -19,3 +19,4 @@ class Options:
     metrics_token: str = ""
     metrics_allow: tuple[IPv4Network | IPv6Network, ...] = ()
     version: str = ""
+    tell_admission: bool = False

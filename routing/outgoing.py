@@ -18,7 +18,7 @@ from routing.headers import forwarded, query_without_key
 from routing.refusals import Inexpressible
 from routing.table import Rewrite, Table, Target
 
-OUR_ID = b"x-gateway-request-id"
+OUR_ID, ADMITTED = b"x-gateway-request-id", b"x-gateway-admitted"
 
 
 class Outgoing:
@@ -57,7 +57,8 @@ class Outgoing:
             self.body = jsonbytes.remove(self.body, "stream")
         if call.endpoint.api in ("chat", "completions") and call.stream and target.upstream.stream_usage == "ask":
             self._ask_usage(call.doc)
-        self.body = rewrite_body(self.body, rewrites)
+        if rewrites:
+            self.body = rewrite_body(self.body, rewrites)
 
     def _ask_usage(self, doc: dict[str, Any]) -> None:
         options = doc.get("stream_options")
@@ -87,7 +88,7 @@ def _path(call: Call, name: str) -> str:
 
 def _headers(call: Call, rewrites: list[Rewrite]) -> list[Header]:
     headers = forwarded(call.headers, call.endpoint.dialect)
-    headers.append((OUR_ID, call.id.encode()))
+    headers += ours(call)
     return rewrite_headers(headers, rewrites) if rewrites else headers
 
 
@@ -137,3 +138,9 @@ def _rewritten(body: bytes, rewrite: Rewrite) -> bytes:
     if present:
         return body if rewrite.action == "default" else jsonbytes.replace(body, rewrite.name, rewrite.value)
     return jsonbytes.insert(body, rewrite.name, rewrite.value)
+
+
+def ours(call: Call) -> list[Header]:
+    """What the gateway itself tells an upstream."""
+    told = [(OUR_ID, call.id.encode())]
+    return [*told, (ADMITTED, b"%.6f" % call.admitted)] if call.admitted else told

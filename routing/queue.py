@@ -205,7 +205,8 @@ class Queue:
         if not self.active and not self.waiting:  # nobody is ahead or behind any more
             self._tenants.clear()
             self._present = 0.0
-        self._serve()
+        elif self.waiting:
+            self._serve()
 
     def _serve(self) -> None:
         """Hand out what places are free."""

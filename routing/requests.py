@@ -14,9 +14,10 @@ from routing.compaction import Compacted, Compaction
 from routing.completion import Completed, Completion
 from routing.counting import Count, Counted
 from routing.embedding import Embedding, Embeddings
+from routing.held import Held
 from routing.outgoing import Outgoing
 from routing.refusals import Inexpressible
-from routing.relay import Held
+from routing.relay import Relayed
 from routing.table import Table, Target
 from routing.translated import Translated
 from routing.translation import Translation, bad_request, chat_of, readable
@@ -32,13 +33,13 @@ Request = Outgoing | Translation | Embedding | Completion
 async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
     """The request for ``target``. Raises GatewayError, or Inexpressible where its API cannot say what the client says."""
     with readable():
-        return await _written(call, target, table, fetcher)
+        api = api_of(call, target)
+        if api == call.endpoint.api:
+            return Outgoing(call, target, table)
+        return await _translated(call, target, table, fetcher, api)
 
 
-async def _written(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
-    api = api_of(call, target)
-    if api == call.endpoint.api:
-        return Outgoing(call, target, table)
+async def _translated(call: Call, target: Target, table: Table, fetcher: Fetcher, api: str) -> Request:
     if call.endpoint.name == "completions":
         return Completion(call, target, table)
     if call.endpoint.name in EMBED:
@@ -58,7 +59,7 @@ async def _written(call: Call, target: Target, table: Table, fetcher: Fetcher) -
 def hold(gateway: Gateway, call: Call, reply: Reply, request: Request) -> Held:
     """What takes in the reply to ``request``."""
     if isinstance(request, Outgoing):
-        return Held(call, reply, request.edit)
+        return Relayed(call, reply, request.edit)
     if isinstance(request, Completion):
         return Completed(call, reply, request)
     if isinstance(request, Embedding):

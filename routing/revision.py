@@ -17,20 +17,24 @@ from django.db.models import F, Model
 from django.db.models.signals import post_delete, post_save, pre_save
 
 from providers.models import Credential, Provider, UpstreamModel
-from routing.models import Alias, Defaults, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
-from tenants.models import ApiKey, Tenant
+from routing.models import Alias, Defaults, Hook, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
+from tenants.models import ApiKey, Budget, Price, Project, Tenant
 
 WATCHED: tuple[type[Model], ...] = (
     Provider,
     Credential,
     UpstreamModel,
     Tenant,
+    Project,
     ApiKey,
+    Budget,
+    Price,
     Route,
     Target,
     Alias,
     Rewrite,
     Defaults,
+    Hook,
 )
 MAX_LISTED = 100
 

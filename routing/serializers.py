@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from providers.models import Provider
-from providers.serializers import Cleaned
-from routing.models import Alias, Defaults, Rewrite, Route, Target
+from providers.serializers import NO_REFERENCE, Cleaned
+from routing.hook_choice import classes, secret_options
+from routing.models import Alias, Defaults, Hook, Rewrite, Route, Target
 from tenants.models import Tenant
 
 
@@ -18,7 +21,11 @@ class RouteSerializer(Cleaned):
         model = Route
         validators = ()
         read_only_fields = ("id", "created_at")
-        fields = ("id", "name", "title", "enabled", "reply_model", "allowed_fields", "loss", "created_at")
+        fields = (
+            *("id", "name", "title", "enabled", "strategy", "sticky_by"),
+            *("deadline", "connect_timeout", "first_byte_timeout", "idle_timeout", "keep_alive"),
+            *("reply_model", "allowed_fields", "loss", "created_at"),
+        )
 
 
 class TargetSerializer(Cleaned):
@@ -29,7 +36,10 @@ class TargetSerializer(Cleaned):
         model = Target
         validators = ()
         read_only_fields = ("id",)
-        fields = ("id", "route", "provider", "model", "api", "max_tokens", "weight", "priority", "enabled")
+        fields = (
+            *("id", "route", "provider", "model", "api", "max_tokens", "weight", "priority"),
+            *("conditions", "fallback_for", "enabled"),
+        )
 
 
 class AliasSerializer(Cleaned):
@@ -57,6 +67,32 @@ class RewriteSerializer(Cleaned):
         validators = ()
         read_only_fields = ("id",)
         fields = ("id", "position", "route", "provider", "place", "action", "name", "value", "enabled")
+
+
+class HookSerializer(Cleaned):
+    """Secret options go in and never come out: ``********`` stands for one that is stored, and keeps it."""
+
+    tenant = serializers.SlugRelatedField(
+        slug_field="name", queryset=Tenant.objects.all(), required=False, allow_null=True
+    )
+    route = serializers.SlugRelatedField(
+        slug_field="name", queryset=Route.objects.all(), required=False, allow_null=True
+    )
+
+    class Meta:
+        model = Hook
+        validators = ()
+        read_only_fields = ("id",)
+        fields = (*("id", "name", "title", "options", "tenant", "route", "order", "on_failure", "seconds", "enabled"),)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        name = attrs.get("name", getattr(self.instance, "name", ""))
+        options, hook = attrs.get("options"), classes().get(name)
+        given: dict[str, Any] = options if isinstance(options, dict) else {}
+        for secret in secret_options(hook) if hook is not None else ():
+            if str(given.get(secret)).startswith("env:"):
+                raise serializers.ValidationError({"options": [f"{secret}: {NO_REFERENCE}"]})
+        return super().validate(attrs)
 
 
 class DefaultsSerializer(Cleaned):

@@ -19,6 +19,7 @@ SMOOTHING = 0.2  # what the newest first byte counts for in the average
 EXPLORE = 0.02  # the share of requests that go to see whether a slow target still is
 FAILED_SECONDS = 30.0  # a failure counts as a first byte that came this late, or a quick one would attract requests
 MAX_HEADER = 512
+MASK = 2**64 - 1
 STICKY = ("key", "user", "conversation", "header:NAME")
 
 
@@ -111,8 +112,15 @@ def sticky(targets: list[Target], state: State, key: str, rng: random.Random) ->
     """Rendezvous hashing: each key has an order of its own, in which a target that is lost moves nobody else's."""
     if not key:
         return in_order(targets, rng)
-    hashed = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8)
+    hashed = int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
     return by_score(targets, [(_distance(t, hashed), 0) for t in targets])
+
+
+def cheapest_first(targets: list[Target], costs: Mapping[int, int | None]) -> list[Target]:
+    """By what each will cost about, nano-dollars by its id; one whose price nobody knows comes last, and those that cost
+    the same stay in their order."""
+    known = [costs.get(target.id) for target in targets]
+    return by_score(targets, [(math.inf if each is None else each, 0) for each in known])
 
 
 #: Failing over by priority and sharing by weight is one thing here; operators look for it under both words.
@@ -123,6 +131,7 @@ STRATEGIES: dict[str, Order] = {
     "least_in_flight": least_in_flight,
     "lowest_latency": lowest_latency,
     "sticky": sticky,
+    "cheapest": drawn,  # among those that cost the same: who knows the prices puts the cheapest first
 }
 
 
@@ -137,11 +146,13 @@ def _latency(target: Target, state: State) -> Score:
     return (math.inf, 0) if state.in_flight.get(target.id) else (-1, 0)
 
 
-def _distance(target: Target, hashed: blake2b) -> float:
-    """An exponential draw that depends on key and target alone; the weight is its rate."""
-    both = hashed.copy()
-    both.update(b"\0%d" % target.id)
-    return -math.log((int.from_bytes(both.digest(), "big") + 0.5) / 2**64) / (target.weight or 1)
+def _distance(target: Target, hashed: int) -> float:
+    """An exponential draw that depends on key and target alone; the weight is its rate. Both are mixed as splitmix64
+    mixes its states: a hash of its own for each target would take most of a decision's time."""
+    mixed = (hashed + (target.id + 1) * 0x9E3779B97F4A7C15) & MASK
+    mixed = ((mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & MASK
+    return -math.log(((mixed ^ mixed >> 31) + 0.5) / 2**64) / (target.weight or 1)
 
 
 def sticky_key(by: str, facts: Facts) -> str:

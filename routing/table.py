@@ -6,10 +6,18 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from providers.abilities import Ability
 from providers.upstream import Upstream
-from tenants.keys import Key, Tenant
+from routing.conditions import Conditions
+from tenants.keys import Key, Project, Tenant
+from tenants.price_table import Prices, Source
+from tenants.pricing import Price
+from tenants.terms import NOTHING, Rule, Terms, terms
+
+if TYPE_CHECKING:
+    from routing.hooks import Hooks
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -27,6 +35,8 @@ class Target:
     weight: int = 1
     priority: int = 0
     max_tokens: int | None = None
+    conditions: Conditions | None = None
+    fallback_for: str = ""  # context_length | content_policy | both
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,10 @@ class Route:
     reply_model: str = "upstream"
     allowed_fields: frozenset[str] = frozenset()
     loss: str = ""  # strict | lenient
+    strategy: str = "priority"
+    sticky_by: str = "conversation"
+    deadline: float = 540
+    keep_alive: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +71,23 @@ class Resolved:
 
     route: Route
     model: str
+    via: str = ""  # name | pattern | default model | default provider, after an alias or not
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """``keys`` are found by their HMAC; ``prefixes`` holds the patterns without their ``*``, and ``lengths`` the distinct
-    lengths of those, longest first: a look-up costs one hash per length, however many routes there are."""
+    lengths of those, longest first: a look-up costs one hash per length, however many routes there are. ``abilities``
+    are those that are known, by provider and model; ``named`` finds tenants by name; ``hooks`` is None without any.
+    ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found. ``sources``
+    tells by whose prices each upstream is charged, by its id."""
 
     revision: int = 0
     keys: Mapping[bytes, Key] = field(default_factory=_empty)
     tenants: Mapping[int, Tenant] = field(default_factory=_empty)
+    named: Mapping[str, Tenant] = field(default_factory=_empty)
+    projects: Mapping[int, Project] = field(default_factory=_empty)
+    rules: Mapping[tuple[str, int], tuple[Rule, ...]] = field(default_factory=_empty)
     anonymous: Key | None = None
     upstreams: Mapping[int, Upstream] = field(default_factory=_empty)
     routes: Mapping[str, Route] = field(default_factory=_empty)
@@ -77,19 +98,63 @@ class Table:
     default_model: str = ""
     default_route: Route | None = None
     models: Mapping[int, Mapping[str, Any]] = field(default_factory=_empty)
+    abilities: Mapping[tuple[int, str], Ability] = field(default_factory=_empty)
+    hooks: Hooks | None = None
     peppers: tuple[bytes, ...] = ()
+    prices: Prices = field(default_factory=Prices, compare=False)
+    sources: Mapping[int, Source] = field(default_factory=_empty)
     loaded_at: float = field(default=0, compare=False)
+    known: dict[int, Terms] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def find(self, model: str, tenant_id: int) -> Resolved | None:
         """Alias, exact name, longest pattern, default model (name replaced), default provider (name kept), nothing."""
+        asked, via = model, "name"
         if self.aliases:
             model = self.aliases.get((tenant_id, model)) or self.aliases.get((0, model)) or model
-        route = self.routes.get(model) or self._by_prefix(model)
+        route = self.routes.get(model)
+        if route is None:
+            route, via = self._by_prefix(model), "pattern"
         if route is None and self.default_model:
-            route = self.routes.get(self.default_model) or self._by_prefix(self.default_model)
+            route, via = self.routes.get(self.default_model) or self._by_prefix(self.default_model), "default model"
             model = self.default_model if route is not None else model
-        route = route or self.default_route
-        return None if route is None else Resolved(route, model)
+        if route is None:
+            route, via = self.default_route, "default provider"
+        if route is None:
+            return None
+        aliased = model != asked and via != "default model"
+        return Resolved(route, model, f"alias, {via}" if aliased else via)
+
+    def terms(self, key: Key, tenant: Tenant) -> Terms:
+        """What holds for a key of ``tenant``: worked out at its first request under this snapshot."""
+        found = self.known.get(key.id)
+        if found is None:
+            found = self._terms(key, tenant)
+            if key.id:
+                self.known[key.id] = found
+        return found
+
+    def _terms(self, key: Key, tenant: Tenant) -> Terms:
+        project = self.projects.get(key.project_id)
+        levels = [tenant.level, project.level if project is not None else NOTHING, key.level]
+        of = (("tenant", tenant.id), ("project", key.project_id), ("key", key.id))
+        return terms(
+            levels,
+            [rule for level in of for rule in self.rules.get(level, ())],
+            scopes=key.scopes,
+            unpriced=tenant.unpriced,
+            interrupted=tenant.interrupted,
+            declared=tenant.declared,
+        )
+
+    def price(self, upstream: Upstream, model: str, at: float) -> Price | None:
+        """What ``model`` costs there at the second ``at``; None where nothing is told: that is not free."""
+        source = self.sources.get(upstream.id)
+        return self.prices.find(source, model, at) if source is not None else None
+
+    def all_routes(self) -> list[Route]:
+        """Those that are named, the patterns and the default one."""
+        found = [*self.routes.values(), *self.prefixes.values()]
+        return [*found, self.default_route] if self.default_route is not None else found
 
     def _by_prefix(self, model: str) -> Route | None:
         for length in self.lengths:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from providers.billed import Billed, read_billed
 from providers.sse import Event
 from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
@@ -20,16 +21,20 @@ TEXTS = frozenset({"content", "text", "arguments", "reasoning_content", "thinkin
 class Tap:
     """What one reply has told so far. ``complete``: its own terminator was seen; ``failed``: an error event was.
 
-    ``characters`` counts generated text, for an estimate where the upstream never tells usage.
+    ``characters`` counts generated text, for an estimate where the upstream never tells usage; ``counted`` is how many of
+    them there were when it last told. ``ended``: the upstream has said why it stopped, and only its terminator may be missing.
     """
 
     characters = 0
     complete = False
+    counted = 0
+    ended = False
     failed = False
     model = ""
     response_id = ""
     sequence = 0
     usage: Usage | None = None
+    billed: Billed | None = None
 
     def __init__(self, api: str) -> None:
         self.api = api
@@ -60,7 +65,7 @@ class Tap:
                 if isinstance(item, dict):
                     self._read(self, item)
         elif isinstance(doc, dict):
-            self.usage = read_usage(self.api, doc) or self.usage
+            self.use(doc)
             self.response_id = _text(doc.get("id") or doc.get("responseId"))
             self.model = _text(doc.get("model") or doc.get("modelVersion"))
             self.objects.update((found, kind) for kind, found in made(self.api, doc))
@@ -72,7 +77,19 @@ class Tap:
         """Read the end of a reply that was too large to parse."""
         self.complete = True
         for match in TAIL_USAGE.finditer(data):
-            self.usage = read_usage(self.api, {match[1].decode(): orjson.loads(match[2])}) or self.usage
+            self.use({match[1].decode(): orjson.loads(match[2])})
+
+    def use(self, doc: Doc) -> None:
+        """Take what a whole reply, or an event of one, tells of its usage."""
+        if (usage := read_usage(self.api, doc)) is not None:
+            self.usage = usage
+            self.mark()
+        self.billed = read_billed(self.api, doc, self.billed)
+
+    def mark(self) -> None:
+        """What was generated so far is in the usage that was just told, if that tells of any output."""
+        if self.usage is not None and self.usage.output_tokens:
+            self.counted = self.characters
 
 
 def _text(value: Any) -> str:
@@ -103,10 +120,10 @@ def _chat(tap: Tap, doc: dict[str, Any]) -> None:
     """chat.completion.chunk and text_completion chunks."""
     if not tap.response_id:
         _head(tap, doc)
-    if doc.get("usage") or "x_groq" in doc:
-        tap.usage = read_usage(tap.api, doc) or tap.usage
-    if doc.get("error"):
-        tap.failed = True
+    told = doc.get("usage") or "x_groq" in doc
+    if told:
+        tap.use(doc)
+    tap.failed = tap.failed or bool(doc.get("error"))
     for choice in doc.get("choices") or ():
         delta = choice.get("delta")
         if delta:
@@ -122,6 +139,8 @@ def _chat(tap: Tap, doc: dict[str, Any]) -> None:
             tap.complete = not tap._open
         elif not tap.complete:
             tap._open.add(choice.get("index", 0))
+    if told:
+        tap.mark()
 
 
 def _delta(tap: Tap, delta: Doc, doc: Doc) -> None:
@@ -146,11 +165,16 @@ def _anthropic(tap: Tap, doc: dict[str, Any]) -> None:
             message = doc["message"]
             _head(tap, message)
             tap.usage = of_anthropic(message.get("usage") or {})
+            tap.billed = read_billed("messages", message)
             tap.objects.update((found, kind) for kind, found in made("messages", message))
         case "message_delta":
             if doc.get("usage"):
                 tap.usage = of_anthropic(doc["usage"], tap.usage)
-            tap.objects.update((found, kind) for kind, found in made("messages", doc.get("delta") or {}))
+                tap.mark()
+                tap.billed = read_billed("messages", doc, tap.billed)
+            delta = doc.get("delta") or {}
+            tap.ended = bool(delta.get("stop_reason"))
+            tap.objects.update((found, kind) for kind, found in made("messages", delta))
         case "message_stop":
             tap.complete = True
         case "error":
@@ -160,7 +184,7 @@ def _anthropic(tap: Tap, doc: dict[str, Any]) -> None:
 def _gemini(tap: Tap, doc: dict[str, Any]) -> None:
     _head(tap, doc)
     if doc.get("usageMetadata"):
-        tap.usage = read_usage(tap.api, doc) or tap.usage
+        tap.use(doc)
     if doc.get("error"):
         tap.failed = True
     if (doc.get("promptFeedback") or {}).get("blockReason"):
@@ -170,6 +194,8 @@ def _gemini(tap: Tap, doc: dict[str, Any]) -> None:
             tap.characters += len(part.get("text") or "")
         if candidate.get("finishReason"):
             tap.complete = True
+    if doc.get("usageMetadata"):
+        tap.mark()
 
 
 def _responses(tap: Tap, doc: dict[str, Any]) -> None:
@@ -187,7 +213,7 @@ def _responses(tap: Tap, doc: dict[str, Any]) -> None:
         tap.complete = True
         tap.failed = kind == "response.failed"
         _head(tap, doc["response"])
-        tap.usage = read_usage("responses", doc["response"]) or tap.usage
+        tap.use(doc["response"])
         tap.objects.update((found, what) for what, found in made("responses", doc["response"]))
     elif kind == "error":
         tap.failed = True
@@ -197,7 +223,7 @@ def _other(tap: Tap, doc: dict[str, Any]) -> None:
     """Event streams of the image and audio APIs: the last event's type ends in done or completed and tells usage."""
     kind = doc.get("type") or ""
     if isinstance(doc.get("usage"), dict):
-        tap.usage = read_usage(tap.api, doc) or tap.usage
+        tap.use(doc)
     tap.complete = tap.complete or kind.endswith((".done", ".completed"))
     tap.failed = tap.failed or kind == "error" or bool(doc.get("error"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from providers.events import (
     AudioDelta,
     Event,
     Failed,
+    Finished,
     RefusalDelta,
     Started,
     TextDelta,
@@ -31,9 +33,11 @@ from routing import responses
 from routing.array import ArrayWriter
 from routing.call import Call
 from routing.client import Client
+from routing.cutting import Cut, cut_of
 from routing.errors import UpstreamSaid
 from routing.foreign import JSON, MAX_TRANSLATED, TOO_LARGE, Foreign
-from routing.relay import MAX_HELD, SILENT
+from routing.held import MAX_HELD, SILENT
+from routing.hook_stream import Stream
 from routing.translation import Translation, chat_of, too_deep
 from tenants.responses import ResponseStore
 
@@ -58,7 +62,9 @@ def _unkept(event: SseEvent) -> bytes:
 
 
 class Translated(Foreign):
-    """A generated text, whole or streamed."""
+    """A generated text, whole or streamed. ``broken`` is the event that tells so."""
+
+    broken: Failed | None = None
 
     def __init__(self, call: Call, reply: Reply, translation: Translation, kept: ResponseStore) -> None:
         super().__init__(call, reply, translation)
@@ -100,10 +106,12 @@ class Translated(Foreign):
             told.characters += len(event.transcript)
         elif isinstance(event, Used):
             told.usage = event.usage
+            told.mark()
         elif isinstance(event, Started):
             told.response_id, told.model = event.id[:255], event.model[:255]
         elif isinstance(event, Failed):
             told.failed = True
+            self.broken = event
 
     def _read(self, chunk: bytes) -> list[Event]:
         """The events that ``chunk`` ends; b"" is the end of the reply."""
@@ -114,10 +122,20 @@ class Translated(Foreign):
         except ValueError:
             self.reader.over = True
             return self._take([not_understood()])
-        found = [event for frame in frames for event in self.reader.feed(frame)]
+        found = []
+        for frame in frames:
+            found += self.reader.feed(frame)
+            if b"sage" in frame.data:
+                self._bill_frame(frame.data)
         if not chunk:
             found += self.reader.flush()
         return self._take(found)
+
+    def _bill_frame(self, data: bytes) -> None:
+        with suppress(ValueError):
+            doc = orjson.loads(data)
+            # Anthropic's first event and those of the Responses API hold the reply that they tell of.
+            self.bill(next((doc[name] for name in ("message", "response") if isinstance(doc.get(name), dict)), doc))
 
     async def wait(self, client: Client, idle: float) -> None:
         if self.stream:
@@ -131,6 +149,8 @@ class Translated(Foreign):
         if failed is not None and (not self.call.stream or self.events[0] is failed or not self.stream):
             raise UpstreamSaid(failed)
         if not self.call.stream:
+            if all(isinstance(event, Started | Used) for event in self.events):
+                raise ReplyBroken("the provider's reply is empty")
             self._write()
 
     async def _first_events(self) -> None:
@@ -157,6 +177,17 @@ class Translated(Foreign):
     async def _whole_events(self, client: Client, idle: float) -> list[Event]:
         doc = await self.read_document(client, idle)
         return self.translation.upstream.read_response(doc, self.translation.chat)
+
+    def refusal(self) -> str:
+        """Also of a reply that says nothing, for the sake of the content."""
+        finished = [event for event in self.events if isinstance(event, Finished)]
+        filtered = any(event.reason in ("content_filter", "refusal") for event in finished)
+        return "content_policy" if filtered and not self.told.characters else super().refusal()
+
+    def edited(self, body: bytes) -> None:
+        super().edited(body)
+        if isinstance(doc := orjson.loads(body), dict):
+            self.doc = doc
 
     # writing
 
@@ -191,7 +222,10 @@ class Translated(Foreign):
             writer = ArrayWriter(writer)
 
         kind = JSON if array else b"text/event-stream"
-        await self.carry(client, kind, partial(self._pump, writer), writer.feed, partial(self._last, writer))
+        hooks = call.hooked.stream(raw=False) if call.hooked is not None else None
+        if hooks is not None:
+            self.events = await hooks.feed(self.events)
+        await self.carry(client, kind, partial(self._pump, writer, hooks), writer.feed, partial(self._last, writer))
 
     async def _last(self, writer: Any) -> bytes:
         """The bytes of the end; what is to be kept is committed before the client can name it."""
@@ -202,18 +236,34 @@ class Translated(Foreign):
             return data
         return b"".join([_unkept(event) for event in Parser().feed(data)])
 
-    async def _pump(self, writer: Any, client: Client) -> None:
-        events, idle = self.events, self.call.idle
+    async def _pump(self, writer: Any, hooks: Stream | None, client: Client) -> None:
+        events, idle, cut = self.events, self.call.idle, cut_of(self.call, self.told)
         while True:
+            if hooks is not None and self.complete and not self.told.failed:
+                events = [*events, *await hooks.end()]
             if data := b"".join([writer.feed(event) for event in events]):
                 await client.send(data)
-            if self.told.failed:
-                self.blame(next(event for event in events if isinstance(event, Failed)))
+            if self.broken is not None:
+                if self.broken not in events:  # no hook can hide it
+                    await client.send(writer.feed(self.broken))
+                await self.blame(self.broken)
                 return
             if self.complete:
                 self.told.complete = True
+                return
+            if cut is not None and cut.over(events):
+                await self._cut(writer, client, cut, hooks)
                 return
             client.limit(idle, SILENT)
             chunk = await self._next()
             self.complete = not chunk
             events = self._read(chunk)
+            if hooks is not None:
+                client.deadline = 0.0  # hooks have limits of their own
+                events = await hooks.feed(events)
+
+    async def _cut(self, writer: Any, client: Client, cut: Cut, hooks: Stream | None) -> None:
+        """End the stream here, its upstream first."""
+        await self.reply.close()
+        events = [*(await hooks.end() if hooks is not None else ()), *cut.last()]
+        await client.send(b"".join([writer.feed(event) for event in events]))

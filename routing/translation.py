@@ -19,7 +19,7 @@ from providers.variants import Wire
 from routing.apis import CLIENT_DIALECTS, UPSTREAM_DIALECTS
 from routing.call import Call
 from routing.errors import GatewayError
-from routing.outgoing import OUR_ID, rewrite_body, rewrite_headers, rewrites_of
+from routing.outgoing import ours, rewrite_body, rewrite_headers, rewrites_of
 from routing.refusals import Inexpressible
 from routing.table import Rewrite, Table, Target
 
@@ -70,7 +70,7 @@ def too_deep(error: Exception) -> bool:
 def asking(call: Call) -> list[Header]:
     """The headers with which an upstream of another dialect is asked for ``call``."""
     found = [(name, value) for name, value in call.headers if name in FORWARDED]
-    return [*found, (b"content-type", b"application/json"), (OUR_ID, call.id.encode())]
+    return [*found, (b"content-type", b"application/json"), *ours(call)]
 
 
 def written(call: Call, dialect: str, write: Callable[[bool], tuple[T, list[str]]]) -> tuple[T, list[str]]:

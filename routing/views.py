@@ -1,4 +1,4 @@
-"""Async views: thin ASGI callables, one per kind of endpoint. ``routing/urls.py`` says which path is whose.
+"""Async views: thin ASGI callables, one per kind of endpoint. ``routing/paths.py`` says which path is whose.
 
 A view finds the gateway in ``scope["gateway"]``; everything of weight is in routing.gateway.
 """
@@ -10,22 +10,26 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import orjson
 
-from routing import headers, metrics, responses
+from routing import answers, headers, metrics, responses
 from routing.admission import admit, find_objects
 from routing.call import Call
 from routing.client import Client, Receive
+from routing.decision import Decision
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError
-from routing.gateway import Gateway
 from routing.listing import SHAPES, models_of
 from routing.options import Options
 from routing.scrape import exposition
-from routing.table import Resolved, Route, Target
+from routing.table import Resolved, Route, Table, Target
+
+if TYPE_CHECKING:
+    from routing.gateway import Gateway
+from routing.hooked import Hooked
 
 Scope = dict[str, Any]
 View = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -85,29 +89,56 @@ async def stored(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
         table = gateway.table
-        admit(call, table, gateway.options.allow_anonymous)
+        await admit(call, table, gateway.options.allow_anonymous)
         object_id = call.path["id"]
         kept = await responses.find_kept(call, gateway.kept, object_id)
         if kept is not None:
-            call.entry.model, call.entry.route = kept.model, kept.route
-            await client.reply(200, JSON, await responses.answer_kept(call, gateway.kept, kept))
+            call.entry.model = call.model = kept.model
+            call.entry.route = kept.route
+            call.resolved = Resolved(_route(table, kept.route), kept.model)
+            if not await _answered(call, client, table):
+                body = await responses.answer_kept(call, gateway.kept, kept)
+                body = body if call.hooked is None else await call.hooked.answered(body, stream=False)
+                await client.reply(200, JSON, body)
             return
         found = (await find_objects(call, [object_id])).get(object_id)
         upstream = table.upstreams.get(found.provider_id) if found is not None and found.kind == "response" else None
         if found is None or upstream is None:
             raise GatewayError("not_found", "The response does not exist.", param="id", code="object_not_found")
-        if upstream.name not in call.key.allowed_providers:
+        if not call.terms.provider_allowed(upstream.name):
             raise GatewayError("permission", "This API key may not use the provider of this response.")
         call.path = {"id": quote(object_id, safe="")}
         call.entry.model = call.model = found.model
         call.entry.route = found.route
-        call.resolved = Resolved(Route(0, found.route), found.model)
+        call.resolved = Resolved(_route(table, found.route), found.model)
         client.watch(receive)
-        await gateway.relay(call, client, [Target(found.target_id, upstream)], table)
+        if await _answered(call, client, table):
+            return
+        call.credential_id = found.credential_id
+        decision = call.decision = Decision("stored object", "priority", found.model)
+        decision.targets = [Target(found.target_id, upstream)]
+        await gateway.relay(call, client, decision, table)
         if scope["method"] == "DELETE" and client.status < 300:
             await gateway.objects.forget(call.key.tenant_id, object_id)
 
     await gateway.serve(endpoint, scope, receive, send, work)
+
+
+def _route(table: Table, name: str) -> Route:
+    """The route of that name as far as hooks ask for it: its id, 0 where it is no more."""
+    found = table.routes.get(name) or table.prefixes.get(name.removesuffix("*"))
+    return Route(found.id if found is not None else 0, name)
+
+
+async def _answered(call: Call, client: Client, table: Table) -> bool:
+    """Let hooks see the request; whether one has answered it."""
+    if table.hooks is None:
+        return False
+    call.hooked = Hooked(table.hooks, call)
+    answer = await call.hooked.begin(lambda: None)
+    if answer is not None:
+        await answers.send(call, client, answer)
+    return answer is not None
 
 
 async def models(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
@@ -117,7 +148,7 @@ async def models(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) 
     write_list, write_one = SHAPES[endpoint.dialect]
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
-        admit(call, gateway.table, gateway.options.allow_anonymous)
+        await admit(call, gateway.table, gateway.options.allow_anonymous)
         found = models_of(gateway.table, call.key)
         name = call.path.get("model")
         if name is not None and name not in found:
@@ -133,7 +164,7 @@ async def unknown_action(endpoint: Endpoint, scope: Scope, receive: Receive, sen
     gateway: Gateway = scope["gateway"]
 
     async def work(call: Call, client: Client, receive: Receive) -> None:
-        admit(call, gateway.table, gateway.options.allow_anonymous)
+        await admit(call, gateway.table, gateway.options.allow_anonymous)
         raise GatewayError(
             "not_found",
             "There is no such action on a model; Gemini's are generateContent, streamGenerateContent, countTokens, embedContent and batchEmbedContents.",
@@ -164,9 +195,8 @@ def unknown(suggest: Callable[[str], str]) -> View:
         dialect = first if first in ("openai", "anthropic", "gemini") else "gemini" if first == "v1beta" else "any"
         endpoint = _of_headers(Endpoint("unknown", dialect, "", "", "none"), scope)
         hint = suggest(path)
-        message = (
-            f"There is no {path[:200]!r} here; did you mean {hint}?" if hint else f"There is no {path[:200]!r} here."
-        )
+        place = scope.get("mounted_at", "")
+        message = f"There is no {(place + path)[:200]!r} here" + (f"; did you mean {place}{hint}?" if hint else ".")
         await scope["gateway"].serve(endpoint, scope, receive, send, _refusal(404, message, kind="not_found"))
 
     return view
@@ -189,20 +219,10 @@ async def ready(scope: Scope, receive: Receive, send: Any) -> None:
     gateway: Gateway = scope["gateway"]
     table = gateway.table
     reason = "draining" if gateway.draining else "" if table.loaded_at else "the configuration is not loaded yet"
-    providers = (
-        sorted(
-            {
-                t.upstream.name
-                for route in (*table.routes.values(), *table.prefixes.values(), table.default_route)
-                if route
-                for t in route.targets
-            }
-        )
-        if not reason
-        else []
-    )
+    found = {} if reason else {t.upstream.id: t.upstream for route in table.all_routes() for t in route.targets}
+    providers = sorted(upstream.name for upstream in found.values() if gateway.traffic.usable(upstream))
     if not reason and not providers:
-        reason = "no route has a provider that can be used"
+        reason = "no route has a provider that can be used" if not found else "every provider's circuit breaker is open"
     if reason:
         await _answer(send, scope, 503, {"status": "not ready", "reason": reason})
     else:

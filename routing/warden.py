@@ -43,6 +43,8 @@ class Warden:
         for client in tuple(self.clients):
             if client.deadline and now > client.deadline:
                 client.expire()
+            if client.keep_alive:
+                client.tick(now)
             if client.receive is not None and client.watcher is None and client.ticked:
                 client.listen()
             client.ticked = True

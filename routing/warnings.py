@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, Q, QuerySet
 from django.urls import reverse
 
 from providers.models import Provider
 from providers.presets import PRESETS
-from routing.models import Alias, Defaults, Route, Target
+from routing.models import Alias, Defaults, Hook, Route, Target
 from tenants.models import Tenant
 
 LIMIT = 20
@@ -60,6 +60,37 @@ def _astray(rows: Iterable[Alias]) -> list[Alias]:
     return [row for row in rows if row.model not in names and not row.model.startswith(prefixes)]
 
 
+def _hurried() -> QuerySet[Target]:
+    """Targets whose route has a deadline that one of its limits of time outlasts. A first byte's may be longer where the
+    provider alone sets it: what is left of the deadline is then the limit."""
+    deadline = "route__deadline__lt"
+    return Target.objects.filter(
+        Q(**{deadline: F("route__first_byte_timeout")})
+        | Q(**{deadline: F("route__connect_timeout")})
+        | Q(**{deadline: F("provider__connect_timeout")}, route__connect_timeout=None)
+        | Q(**{deadline: F("provider__queue_wait")}, provider__max_concurrent__gt=0),
+        enabled=True,
+        provider__enabled=True,
+        route__enabled=True,
+    ).select_related("route", "provider")
+
+
+def _outlasting(target: Target) -> str:
+    """Which limits they are."""
+    route, provider = target.route, target.provider
+    limits = {
+        "the connect timeout": route.connect_timeout or provider.connect_timeout,
+        "the first-byte timeout": route.first_byte_timeout or 0,
+        f"the wait for a place at {provider.name}": provider.queue_wait if provider.max_concurrent else 0,
+    }
+    return " and ".join(f"{name} ({seconds:g} s)" for name, seconds in limits.items() if seconds > route.deadline)
+
+
+def _once(rows: Iterable[Target]) -> list[Target]:
+    """One target of each route."""
+    return list({row.route_id: row for row in rows}.values())
+
+
 PLACELESS = [kind for kind, preset in PRESETS.items() if not preset.base_url]
 CHECKS = (
     Check(
@@ -69,12 +100,45 @@ CHECKS = (
         ),
     ),
     Check(
+        Route.objects.without_share,
+        lambda row: (
+            f"Route {row.name}: all of its targets only stand in for others, so its requests fail. Give one its share of all requests."
+        ),
+    ),
+    Check(
+        lambda: Route.objects.filter(enabled=True).exclude(sticky_by="").exclude(strategy="sticky"),
+        lambda row: f"Route {row.name}: sticky by {row.sticky_by} means nothing, for its strategy is {row.strategy}.",
+    ),
+    Check(
+        _hurried,
+        lambda row: (
+            f"Route {row.route.name}: its deadline of {row.route.deadline:g} s is over before {_outlasting(row)}, so that no other target can stand in."
+        ),
+        _once,
+        Route,
+        "route_id",
+    ),
+    Check(
         Provider.objects.without_secret,
         lambda row: f"Provider {row.name} needs a credential and has none: it refuses every call.",
     ),
     Check(
+        lambda: Provider.objects.filter(enabled=True).exclude(kind__in=PRESETS),
+        lambda row: f"Provider {row.name} is of the kind {row.kind}, which no package here has: nothing is sent to it.",
+    ),
+    Check(
         lambda: Provider.objects.filter(enabled=True, base_url="", kind__in=PLACELESS),
         lambda row: f"Provider {row.name} has no address: set its base URL.",
+    ),
+    Check(
+        lambda: Provider.objects.filter(enabled=True, max_concurrent__gt=0, max_waiting=0),
+        lambda row: (
+            f"Provider {row.name} takes {row.max_concurrent} requests at once and its queue has no places: any more are refused."
+        ),
+    ),
+    Check(
+        lambda: Provider.objects.filter(enabled=True, breaker="open"),
+        lambda row: f"Provider {row.name}: its circuit breaker is held open, so nothing is sent to it.",
     ),
     Check(
         lambda: (
@@ -100,6 +164,11 @@ CHECKS = (
         Alias.objects.all,
         lambda row: f"Alias {row.name} leads to {row.model}, which no enabled route answers to.",
         _astray,
+    ),
+    Check(
+        lambda: Hook.objects.filter(enabled=True),
+        lambda row: f"Hook {row} cannot be made: {row.fault}. Requests that it is for are refused.",
+        lambda rows: [row for row in rows if row.on_failure != "open" and row.fault],
     ),
     Check(
         lambda: Tenant.objects.filter(anonymous=True, enabled=True),

@@ -1,48 +1,68 @@
-"""The only writer of Usage: takes entries out of the ledger, off the event loop, and stores each exactly once.
+"""The only writer of Usage: stores what was read of a spool, each entry exactly once, and charges it.
 
-One thread writes batches of at most 1,000 entries in one transaction with their rollups, alone among all processes.
-What fails is kept and tried again; what is stored already is left out by its id, so trying again is always safe.
+One transaction holds the rows, their rollups, the spool's position, the charges to leases and the warnings that these give
+rise to, alone among all processes. So any step may be repeated, by several drains at once. What is stored already is left
+out by its id; what no database takes is logged and left out, and what it costs is charged all the same.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
+import re
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db import DataError, Error, IntegrityError, OperationalError, connections, transaction
+from django.db import DataError, IntegrityError, OperationalError, connections, transaction
+from django.utils import timezone
 
-from tenants import rollups
-from tenants.ledger import Entry, Ledger
-from tenants.models import Usage
+from tenants import lease_store, rollups
+from tenants.leases import MOST, read_label
+from tenants.ledger import Entry
+from tenants.models import Notice, SpoolPosition, Usage
 from tenants.rows import row, tidy
+from tenants.spool_reader import Position
+from tenants.spool_rows import Overtaken
 from tenants.statements import Statements, writing
 
 log = logging.getLogger(__name__)
 
+Charge = tuple[str, int]
+
 POISON = (DataError, IntegrityError, TypeError, ValueError, OverflowError, AttributeError)
 """What storing an entry raises because of the entry, not because of the database."""
-LONGEST_WAIT = 5.0
 _YIELD = 50
+_BUDGET = re.compile(r"b(\d{1,18})\.\d+")
+_MOST_NUMBER, _MOST_COUNTER, _MOST_SUBJECT = 2**63 - 1, 100, 255
 
 
-def write(entries: Sequence[Entry], using: str = "default") -> int:
-    """Store those entries that are not stored yet, with their rollups, in one transaction; returns how many it has
-    refused, having logged each with all it holds. Raises django.db.Error, with nothing stored, when the database is away.
+class Step(NamedTuple):
+    """What was read of a spool: all from one position to another."""
+
+    before: Position
+    after: Position
+
+    @property
+    def sequence(self) -> int:
+        return self.after.segment << 40 | self.after.offset
+
+
+def write(entries: Sequence[Entry], using: str = "default", step: Step | None = None) -> int:
+    """Store those entries that are not stored yet, with their rollups and, where they are a ``step`` of a spool, with all
+    that goes with it; returns how many it has refused, having logged each with all it holds. Raises Overtaken where
+    another drain has done the step; django.db.Error, with nothing stored, when the database is away.
     """
     try:
-        _write_new(entries, using)
-    except OperationalError:
+        _write_new(entries, using, step)
+    except (OperationalError, Overtaken):
         raise
     except Exception:
-        return _write_carefully(entries, using)
+        return _write_carefully(entries, using, step)
     return 0
 
 
-def _write_new(entries: Sequence[Entry], using: str) -> None:
+def _write_new(entries: Sequence[Entry], using: str, step: Step | None) -> None:
     sqlite = connections[using].vendor == "sqlite"
     rows = []
     for number, entry in enumerate(entries):
@@ -50,17 +70,22 @@ def _write_new(entries: Sequence[Entry], using: str) -> None:
             time.sleep(0)  # requests need the interpreter more than we do
         rows.append(row(entry, sqlite=sqlite))
     with writing(using) as statements:
-        statements.insert(rows)
-        rollups.store(statements, entries)
+        _advance(step, using)
+        if rows:
+            statements.insert(rows)
+            rollups.store(statements, entries)
+        _charge(step, [charge for entry in entries for charge in entry.charges.items()], using)
 
 
-def _write_carefully(entries: Sequence[Entry], using: str) -> int:
+def _write_carefully(entries: Sequence[Entry], using: str, step: Step | None) -> int:
     """The same one by one, after something in the batch was stored already or could not be stored."""
     refused = 0
     with writing(using) as statements:
+        _advance(step, using)
         ids = filter(_is_id, [entry.id for entry in entries])
         stored = set(Usage.objects.using(using).filter(id__in=ids).values_list("id", flat=True))
-        added = []
+        added: list[Entry] = []
+        charges: list[Charge] = []
         for entry in entries:
             if entry.id in stored:
                 continue
@@ -70,9 +95,12 @@ def _write_carefully(entries: Sequence[Entry], using: str) -> int:
                 refused += 1
                 log.exception("this usage row cannot be stored", extra={"entry": repr(entry)})
             else:
-                stored.add(entry.id)
                 added.append(entry)
+            if _is_id(entry.id):
+                stored.add(entry.id)
+            charges += _sound(entry)
         rollups.store(statements, added)
+        _charge(step, charges, using)
     return refused
 
 
@@ -88,103 +116,44 @@ def _insert_one(statements: Statements, entry: Entry, using: str) -> None:
         statements.insert([values])
 
 
-class Drain:
-    """Writes what is in ``ledger`` every ``interval`` seconds. ``written``, ``refused``, ``failures`` (in a row) and
-    ``seconds`` spent writing are for metrics."""
+def _advance(step: Step | None, using: str) -> None:
+    if step is not None:
+        SpoolPosition.objects.using(using).advance(*step, timezone.now())
 
-    def __init__(self, ledger: Ledger, *, interval: float = 0.2, batch: int = 1000, using: str = "default") -> None:
-        self.ledger, self.interval, self.batch, self.using = ledger, interval, batch, using
-        self.written = self.refused = self.failures = 0
-        self.seconds = 0.0
-        self._wake = threading.Event()
-        self._flushes: deque[threading.Event] = deque()
-        self._deadline: float | None = None
-        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Start the thread; call it in the process that serves, after any fork."""
-        self._deadline = None
-        self._thread = threading.Thread(target=self._run, name="usage-drain", daemon=True)
-        self._thread.start()
+def _charge(step: Step | None, charges: Iterable[Charge], using: str) -> None:
+    """The last of the transaction: whoever asks for leases of the same windows waits from here on."""
+    if step is None or not charges:
+        return
+    now = timezone.now()
+    crossings = lease_store.settle(connections[using], step.after.owner, charges, step.sequence, now)
+    notices = [
+        Notice(budget_id=int(found[1]), created_at=now, next_at=now, **crossing._asdict())
+        for crossing in crossings
+        if (found := _BUDGET.fullmatch(crossing.counter))
+    ]
+    if notices:
+        Notice.objects.using(using).bulk_create(notices)
 
-    def flush(self, timeout: float) -> bool:
-        """Wait until all entries recorded before this call are stored; False when that took longer than ``timeout``
-        seconds. Blocks: not for the event loop."""
-        done = threading.Event()
-        self._flushes.append(done)
-        self._wake.set()
-        return done.wait(timeout)
 
-    def stop(self, timeout: float) -> bool:
-        """Store what is in the ledger, within ``timeout`` seconds, close the connection and end the thread. False,
-        with an error in the log, when entries are left in the ledger. Blocks; harmless twice."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            self._deadline = time.monotonic() + timeout
-            self._wake.set()
-            thread.join(timeout)
-        left = len(self.ledger)
-        if left or (thread is not None and thread.is_alive()):
-            log.critical("stopped before all usage rows were stored", extra={"waiting": left})
-            return False
-        return True
-
-    def _run(self) -> None:
-        while self._deadline is None:
-            self._wake.wait(self._pause())
-            self._wake.clear()
-            self._drain()
-        while len(self.ledger) and time.monotonic() < self._deadline:
-            if not self._drain():
-                time.sleep(min(self._pause(), max(0.0, self._deadline - time.monotonic())))
-        connections[self.using].close()
-
-    def _pause(self) -> float:
-        """Seconds until the next try. The first failure is tried again at once: the connection may just be stale."""
-        return (
-            self.interval
-            if not self.failures
-            else 0
-            if self.failures == 1
-            else min(LONGEST_WAIT, self.interval * 2**self.failures)
-        )
-
-    def _drain(self) -> bool:
-        """Write what is in the ledger now; False when the database would not have it."""
-        flushes, left = len(self._flushes), len(self.ledger)  # in this order: whoever waits has recorded before
-        while left > 0:
-            entries = self.ledger.take(min(left, self.batch))
-            left -= len(entries)
-            if not self._write(entries):
-                self.ledger.put_back(entries)
-                return False
-        for _ in range(flushes):
-            self._flushes.popleft().set()
-        return True
-
-    def _write(self, entries: list[Entry]) -> bool:
-        began = time.perf_counter()
+def _sound(entry: Entry) -> Iterator[Charge]:
+    """Its charges, without those that can be charged to nothing."""
+    try:
+        charges = list(entry.charges.items())
+    except AttributeError:
+        charges = [(str(entry.charges), 0)]
+    for label, amount in charges:
         try:
-            self.refused += write(entries, self.using)
-        except Exception as error:
-            self._failed(error)
-            return False
-        self.seconds += time.perf_counter() - began
-        self.written += len(entries)
-        if self.failures > 1:
-            log.warning("usage rows can be written again", extra={"tries": self.failures})
-        self.failures = 0
-        return True
+            _check(label, amount)
+            yield label, amount
+        except POISON:
+            log.exception("a charge that cannot be made", extra={"label": label, "entry": repr(entry)})
 
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        if self.failures == 2:
-            log.error(
-                "usage rows cannot be written; they are kept and tried again",
-                exc_info=error,
-                extra={"waiting": len(self.ledger)},
-            )
-        try:
-            connections[self.using].close()
-        except Error:
-            log.debug("closing the failed connection failed too", exc_info=True)
+
+def _check(label: str, amount: int) -> None:
+    read = read_label(label)
+    if abs(amount) > MOST or abs(read.number) > _MOST_NUMBER or abs(read.start) > _MOST_NUMBER:
+        raise OverflowError(label)
+    if len(read.counter) > _MOST_COUNTER or len(read.subject) > _MOST_SUBJECT or "\0" in label:
+        raise ValueError(label)
+    label.encode()

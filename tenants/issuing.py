@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -12,6 +13,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
@@ -41,10 +43,11 @@ class ShowsOnce(ModelAdmin):  # type: ignore[misc]
 
 class Rotates(ShowsOnce):
     """Its objects have ``issue()``: a new one gets a key, and an action gives it another. ``issued`` says what is shown
-    of it."""
+    of it. ``overlaps`` are for how many seconds the one before may stay valid, and in words; without any it ends at once."""
 
     issued: Callable[[HttpRequest, Any, str], Issued]
-    actions_detail = ("rotate",)
+    overlaps: Sequence[tuple[int, str]] = ()
+    actions_detail: Sequence[str] = ("rotate",)
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool) -> None:
         plain = "" if change else obj.issue()
@@ -58,17 +61,31 @@ class Rotates(ShowsOnce):
         obj = self.get_object(request, object_id)
         if obj is None or not self.has_change_permission(request, obj):
             raise PermissionDenied
-        if request.method == "POST" and request.POST.get("prefix") == obj.prefix:
-            plain = obj.issue()
-            with transaction.atomic():
-                obj.save()
-                self.log_change(request, obj, "Rotated.")
-            return key_page(request, self.admin_site, [self.issued(request, obj, plain)], self.page_of(obj))
+        stale = request.method == "POST" and request.POST.get("prefix") != obj.prefix
+        seconds = self._overlap(request) if request.method == "POST" and not stale else None
+        if seconds is not None:
+            return self._rotated(request, obj, seconds)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Rotate {obj}",
             "object": obj,
             "back": self.page_of(obj),
-            "stale": request.method == "POST",
+            "stale": stale,
+            "overlaps": self.overlaps,
+            "unclear": request.method == "POST" and not stale,
         }
         return TemplateResponse(request, "tenants/rotate.html", context)
+
+    def _overlap(self, request: HttpRequest) -> int | None:
+        """The seconds that were chosen; None for what nobody could choose."""
+        said = request.POST.get("overlap", "0")
+        return next((seconds for seconds in (0, *(each for each, _ in self.overlaps)) if str(seconds) == said), None)
+
+    def _rotated(self, request: HttpRequest, obj: Any, seconds: int) -> HttpResponse:
+        until = timezone.now() + timedelta(seconds=seconds) if seconds else None
+        plain = obj.issue(until) if until else obj.issue()
+        with transaction.atomic():
+            obj.save()
+            told = f"Rotated; the one before is valid until {until:%Y-%m-%d %H:%M} UTC." if until else "Rotated."
+            self.log_change(request, obj, told)
+        return key_page(request, self.admin_site, [self.issued(request, obj, plain)], self.page_of(obj))

@@ -10,12 +10,13 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, reverse
 
 from tenants.models import ApiKey, OperatorToken
 
@@ -70,10 +71,17 @@ def issued_key(request: HttpRequest, key: ApiKey, plain: str) -> Issued:
 
 
 def issued_token(request: HttpRequest, token: OperatorToken, plain: str) -> Issued:
+    """The API is where the project's URLs have it; the address of clients may have a path of its own."""
+    try:
+        path = reverse("api:usage")
+    except NoReverseMatch:  # a project that does not have it
+        path = "/api/v1/usage"
+    parts = urlsplit(public_url(request))
+    url = f"{parts.scheme}://{parts.netloc}{path}/"
     return Issued(
         f"{token.user} · {token.name}",
         plain,
-        f"curl {shlex.quote(public_url(request) + '/api/v1/usage/')} -H {shlex.quote(f'Authorization: Bearer {plain}')}",
+        f"curl {shlex.quote(url)} -H {shlex.quote(f'Authorization: Bearer {plain}')}",
     )
 
 

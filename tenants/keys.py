@@ -11,7 +11,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from tenants.terms import NOTHING, Level
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -45,24 +47,6 @@ def _pads(pepper: bytes) -> tuple[Hash, Hash]:
     return hashlib.sha256(bytes(x ^ 0x36 for x in block)), hashlib.sha256(bytes(x ^ 0x5C for x in block))
 
 
-class Names:
-    """Names and ``*``-ended patterns that something is allowed; without any, everything is."""
-
-    __slots__ = ("everything", "exact", "prefixes")
-
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        self.everything = not names or "*" in names
-        self.exact = frozenset(name for name in names if not name.endswith("*"))
-        self.prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
-
-    def __contains__(self, name: object) -> bool:
-        return (
-            self.everything
-            or name in self.exact
-            or (isinstance(name, str) and bool(self.prefixes) and name.startswith(self.prefixes))
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant as requests see it, and what the gateway stores for it: whether, for how long, and how much."""
@@ -73,20 +57,39 @@ class Tenant:
     store_responses: bool = True
     response_seconds: int = 30 * 86_400
     response_bytes: int = 256 * 2**20
+    queue_weight: int = 1
+    level: Level = NOTHING
+    unpriced: Literal["block", "warn", "allow"] = "warn"
+    interrupted: Literal["counted", "bound", "zero"] = "counted"
+    declared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A part of a tenant as requests see it."""
+
+    id: int
+    name: str
+    tenant_id: int
+    enabled: bool = True
+    level: Level = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as requests see it. ``expires_at`` is seconds since the epoch, 0 for never."""
+    """A key as requests see it. ``expires_at`` is seconds since the epoch, 0 for never. ``level`` is what it says itself;
+    what holds for it is told by ``routing.table.Table.terms``."""
 
     id: int
     name: str
     tenant_id: int
     enabled: bool = True
     expires_at: float = 0
-    allowed_models: Names = Names()
-    allowed_providers: Names = Names()
     may_choose_provider: bool = True
+    may_explain: bool = False
+    project_id: int = 0
+    scopes: tuple[str, ...] = ()
+    level: Level = NOTHING
 
 
 def find(keys: Mapping[bytes, Key], plain: str, peppers: Sequence[bytes]) -> Key | None:

@@ -46,17 +46,20 @@ class ObjectStore(Protocol):
 
 
 class MemoryStore:
-    """Objects in this process only: for tests, and for the data plane as a library."""
+    """Objects in this process only: for tests, and for the data plane as a library. Beyond ``most`` the oldest go."""
 
     calls = 0
     seconds = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100_000) -> None:
+        self.most = most
         self._kept: dict[tuple[int, str], StoredObject] = {}
 
     async def remember(self, objects: Sequence[StoredObject]) -> None:
         for item in objects:
             self._kept.setdefault((item.tenant_id, item.object_id), item)
+        while len(self._kept) > self.most:
+            del self._kept[next(iter(self._kept))]
 
     async def find(self, tenant_id: int, ids: Sequence[str]) -> dict[str, StoredObject]:
         return {name: self._kept[tenant_id, name] for name in ids if (tenant_id, name) in self._kept}

@@ -9,9 +9,17 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from tenants.reports import whole_hours
+from tenants.reports import fits, whole_hours
 
-GROUPINGS = (("day", "Day"), ("tenant", "Tenant"), ("key", "Key"), ("model", "Model"), ("provider", "Provider"))
+GROUPINGS = (
+    ("day", "Day"),
+    ("tenant", "Tenant"),
+    ("project", "Project"),
+    ("key", "Key"),
+    ("model", "Model"),
+    ("provider", "Provider"),
+    ("tag", "Tag"),
+)
 PERIODS = (
     ("today", "Today"),
     ("24h", "Last 24 hours"),
@@ -21,7 +29,7 @@ PERIODS = (
     ("last-month", "Last month"),
     ("custom", "From … until …"),
 )
-FILTERS = ("tenant", "key", "model", "provider")
+FILTERS = ("tenant", "project", "key", "model", "provider", "tag")
 DEFAULT = {"period": "7d", "by": "day"}
 
 
@@ -67,9 +75,11 @@ class ReportForm(forms.Form):
     end = forms.DateTimeField(label="Until (UTC)", required=False, widget=Moment)
     by = forms.ChoiceField(label="Grouped by", choices=GROUPINGS)
     tenant = _name(63)
+    project = _name(63)
     key = _name(100)
     model = _name(255)
     provider = _name(63)
+    tag = _name(64)
 
     def __init__(self, data: Any) -> None:
         given = {name: data[name] for name in self.base_fields if data.get(name)}
@@ -86,6 +96,8 @@ class ReportForm(forms.Form):
                 self.add_error("end", "This must be later than the beginning.")
             elif data["start"].year < 2000 or data["end"].year > 2100:
                 self.add_error("start", "Give years from 2000 to 2100.")
+        if not self.errors and not fits(data["by"], [name for name in FILTERS if data.get(name)]):
+            self.add_error("by", "Of tags only the tenant and the day are known.")
         return data
 
     def query(self) -> Query:

@@ -13,7 +13,7 @@ from tenants.reports import Row
 
 TOP = 20
 MOST = 500
-DEEPER = {"tenant": "key", "key": "model", "model": "provider", "provider": "model"}
+DEEPER = {"tenant": "key", "project": "key", "key": "model", "model": "provider", "provider": "model", "tag": "day"}
 COUNTS = (
     "requests",
     "errors",

@@ -1,4 +1,4 @@
-"""The usage report: what was used in a period, by tenant, key, model, provider or day. Reads rollups only.
+"""The usage report: what was used in a period, by tenant, project, key, model, provider, tag or day. Reads rollups only.
 
 ``report`` is what the admin's page, the REST API and the CSV file are made of.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,29 +16,34 @@ from django.db.models import CharField, Max, Q, QuerySet, Sum
 from django.db.models.functions import Cast
 
 from tenants import histogram
-from tenants.models import ApiKey, Rollup, UsageDay, UsageHour
+from tenants.models import ApiKey, TagDay, TagHour, UsageDay, UsageHour
 from tenants.statements import ROLLUP_SUMS
+from tenants.usage import Sums
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 SUMS = tuple(name for name in ROLLUP_SUMS if name != "duration_us")
 
-_GROUPS = {
-    "tenant": ("tenant_id", "tenant"),
-    "key": ("key_id", "key", "tenant"),
-    "model": ("route",),
-    "provider": ("provider_id", "provider"),
-    "day": ("at",),
+_GROUPS: dict[str, tuple[tuple[str, ...], *tuple[str, ...]]] = {
+    "tenant": (("tenant_id",), "tenant"),
+    "project": (("project_id", "tenant_id"), "project", "tenant"),  # without a project there is one 0 for each tenant
+    "key": (("key_id", "tenant_id"), "key", "tenant"),
+    "model": (("route",),),
+    "provider": (("provider_id",), "provider"),
+    "tag": (("tag", "tenant_id"), "tag", "tenant"),
+    "day": (("at",),),
 }
+_OF_TAGS = ("tenant", "tag", "day")
+"""What is known of a tag: its tenant and its time."""
 BY = tuple(_GROUPS)
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-_NAMES = {"tenant": "tenant", "key": "key", "model": "route", "provider": "provider"}
+_NAMES = {name: name for name in ("tenant", "project", "key", "provider", "tag")} | {"model": "route"}
 
 
 @dataclass(slots=True)
 class Row:
-    """One line of a report. ``id`` is the tenant's, key's or provider's, None for a model or a day; a day's name is
-    2026-01-31. ``tenant`` is whose key it is, empty but in reports by key. ``cost`` is nano-dollars, of those requests
+    """One line of a report. ``id`` is the tenant's, project's, key's or provider's, None for a model, a tag or a day; a
+    day's name is 2026-01-31. ``tenant`` is whose project, key or tag it is, else empty. ``cost`` is nano-dollars, of those requests
     that had a price; ``unpriced`` counts the others. ``p50_us`` and ``p95_us`` are microseconds, at most 5 % off, None
     without requests. Input includes cache reads and writes, output includes reasoning.
     """
@@ -73,21 +78,34 @@ def whole_hours(start: datetime, end: datetime) -> tuple[datetime, datetime]:
 def report(start: datetime, end: datetime, by: str, filters: Mapping[str, str | int] | None = None) -> list[Row]:
     """What was used from ``start`` until ``end`` (aware, widened to ``whole_hours``, the end not included).
 
-    ``by`` is one of BY: a row for each tenant, key, model (the route's name), provider or day (UTC). ``filters`` narrows
-    to one ``tenant``, ``key``, ``model`` or ``provider``, each by name (str) or id (int; not for a model).
-    Days come in order, idle ones between them included; anything else by cost, then requests, most first.
+    ``by`` is one of BY: a row for each tenant, project, key, model (the route's name), provider, tag or day (UTC).
+    ``filters`` narrows to one ``tenant``, ``project``, ``key``, ``model``, ``provider`` or ``tag``, each by name (str) or id
+    (int; not for a model or a tag). A request counts in each of its declared tags, and tags are known only by tenant
+    and time: ``fits`` says with what they go together. Days come in order, idle ones between them included; anything else by cost, then requests, most first.
     Nothing found is an empty list. Raises ValueError for another ``by``, an unknown filter or a naive time.
     """
     if by not in _GROUPS:
         raise ValueError(f"A report is by one of {', '.join(BY)}, not by {by!r}.")
+    if not fits(by, filters or ()):
+        raise ValueError("A report of tags is by tenant, tag or day, and of no more than a tenant.")
     condition = _condition(filters or {})
+    hours, days = (TagHour, TagDay) if _of_tags(by, filters or ()) else (UsageHour, UsageDay)
     groups: dict[Any, _Group] = defaultdict(_Group)
-    for model, first, last in _parts(*whole_hours(start, end)):
+    for model, first, last in _parts(hours, days, *whole_hours(start, end)):
         _read(model._default_manager.filter(condition, start__gte=first, start__lt=last), by, groups)
     rows = [group.finish(key) for key, group in groups.items()]
     if by == "day":
         return list(_with_idle_days(sorted(rows, key=lambda row: row.name)))
     return sorted(rows, key=lambda row: (-row.cost, -row.requests, row.name, row.tenant))
+
+
+def fits(by: str, filters: Collection[str]) -> bool:
+    """Whether there are sums of that."""
+    return not _of_tags(by, filters) or {by, *filters} <= set(_OF_TAGS)
+
+
+def _of_tags(by: str, filters: Collection[str]) -> bool:
+    return "tag" in {by, *filters}
 
 
 def as_csv(rows: Iterable[Row]) -> Iterator[str]:
@@ -105,7 +123,7 @@ def as_csv(rows: Iterable[Row]) -> Iterator[str]:
 def _condition(filters: Mapping[str, str | int]) -> Q:
     condition = Q()
     for name, value in filters.items():
-        if name not in _NAMES or (name == "model" and isinstance(value, int)):
+        if name not in _NAMES or (name in ("model", "tag") and isinstance(value, int)):
             raise ValueError(f"A report cannot be filtered by {name} {value!r}.")
         if isinstance(value, int):
             condition &= Q((f"{name}_id", value))
@@ -118,15 +136,17 @@ def _condition(filters: Mapping[str, str | int]) -> Q:
     return condition
 
 
-def _parts(start: datetime, end: datetime) -> Iterator[tuple[type[Rollup], datetime, datetime]]:
-    """Whole days from UsageDay, the rest from UsageHour."""
+def _parts(
+    hours: type[Sums], days: type[Sums], start: datetime, end: datetime
+) -> Iterator[tuple[type[Sums], datetime, datetime]]:
+    """Whole days from ``days``, the rest from ``hours``."""
     first, last = start.replace(hour=0), end.replace(hour=0)
     if first < start:
         first += DAY
     if first > last:
-        yield UsageHour, start, end
+        yield hours, start, end
         return
-    for model, since, until in ((UsageHour, start, first), (UsageDay, first, last), (UsageHour, last, end)):
+    for model, since, until in ((hours, start, first), (days, first, last), (hours, last, end)):
         if since < until:
             yield model, since, until
 
@@ -145,8 +165,8 @@ class _Group:
         if newest >= self.newest:  # a key goes by its last name
             self.newest, self.row.name, self.row.tenant = newest, names[0], (*names, "")[1]
 
-    def finish(self, id: Any) -> Row:
-        self.row.id = id if isinstance(id, int) else None
+    def finish(self, key: tuple[Any, ...]) -> Row:
+        self.row.id = key[0] if isinstance(key[0], int) else None
         self.row.p50_us, self.row.p95_us = histogram.quantiles(self.latency, 0.5, 0.95)
         return self.row
 
@@ -155,13 +175,21 @@ def _read(query: QuerySet[Any], by: str, groups: dict[Any, _Group]) -> None:
     """Add what ``query`` finds to its groups: numbers summed by the database, histograms here."""
     # As text, which costs a tenth of a datetime; it begins with the day in both databases.
     query = query.annotate(at=Cast("start", CharField()))
-    column, *names = _GROUPS[by]
-    sums = query.values(column, *names).annotate(newest=Max("at"), **{f"sum_{name}": Sum(name) for name in SUMS})
-    for found, newest, *rest in sums.values_list(column, "newest", *names, *(f"sum_{name}" for name in SUMS)):
-        key = found[:10] if by == "day" else found
-        groups[key].add(newest, rest[: len(names)] or [key], rest[len(names) :])
-    for found, latency in query.values_list(column, "latency"):
-        groups[found[:10] if by == "day" else found].latency += histogram.unpack(latency)
+    columns, *names = _GROUPS[by]
+    width, shown = len(columns), len(columns) + 1 + len(names)
+    sums = query.values(*columns, *names).annotate(newest=Max("at"), **{f"sum_{name}": Sum(name) for name in SUMS})
+    for found in sums.values_list(*columns, "newest", *names, *(f"sum_{name}" for name in SUMS)):
+        key = _key(by, found[:width])
+        groups[key].add(found[width], found[width + 1 : shown] or key, found[shown:])
+    latencies: dict[tuple[Any, ...], int] = defaultdict(int)
+    for found in query.values_list(*columns, "latency"):
+        latencies[found[:width]] += histogram.unpack(found[width])
+    for found, latency in latencies.items():
+        groups[_key(by, found)].latency += latency
+
+
+def _key(by: str, found: Sequence[Any]) -> tuple[Any, ...]:
+    return (found[0][:10],) if by == "day" else tuple(found)
 
 
 def _with_idle_days(rows: list[Row]) -> Iterator[Row]:
@@ -189,4 +217,9 @@ def _cell(name: str, value: Any) -> str | int:
         return f"{'-' * (value < 0)}{abs(value) // 10**9}.{abs(value) % 10**9:09d}"
     if name in ("p50_us", "p95_us"):
         return str(round(value / 1000, 3))
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return inert(value) if isinstance(value, str) else value
+
+
+def inert(text: str) -> str:
+    """``text`` as a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA) else text

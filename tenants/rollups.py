@@ -7,20 +7,22 @@ error kind, so a client that left counts as one. ``unpriced`` counts requests th
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any, TypeAlias
 
 from tenants import histogram
 from tenants.ledger import Entry
-from tenants.models import Rollup, UsageDay, UsageHour
-from tenants.statements import ROLLUP_KEY, ROLLUP_NAMES, ROLLUP_SUMS, Row, Statements
+from tenants.models import Rollup, TagDay, TagHour, UsageDay, UsageHour
+from tenants.statements import ROLLUP_SUMS, Row, Statements
+from tenants.usage import Sums
 
 HOUR = 3600
 
-Key = tuple[int, int, int, str, int]
-"""Of ROLLUP_KEY; the start in whole hours since the epoch."""
+Key: TypeAlias = tuple[Any, ...]
+"""Of a model's KEY; the start in whole hours since the epoch."""
 
-_key_and_names = attrgetter(*ROLLUP_KEY[1:], *ROLLUP_NAMES)
+_key_and_names = attrgetter(*Rollup.KEY[1:], *Rollup.NAMES)
 _tokens = attrgetter(*ROLLUP_SUMS[2:7])
 
 
@@ -51,11 +53,11 @@ class Sum:
 
 
 def hourly(entries: Iterable[Entry]) -> dict[Key, Sum]:
-    """The sums of entries by hour, tenant, key, route and provider."""
+    """The sums of entries by hour, tenant, project, key, route and provider."""
     sums: dict[Key, Sum] = {}
     for entry in entries:
-        tenant_id, key_id, route, provider_id, *names = _key_and_names(entry)
-        key = (int(entry.created_at // HOUR), tenant_id, key_id, route, provider_id)
+        tenant_id, project_id, key_id, route, provider_id, *names = _key_and_names(entry)
+        key = (int(entry.created_at // HOUR), tenant_id, project_id, key_id, route, provider_id)
         found = sums.get(key)
         if found is None:
             found = sums[key] = Sum(tuple(names))
@@ -63,38 +65,56 @@ def hourly(entries: Iterable[Entry]) -> dict[Key, Sum]:
     return sums
 
 
-def daily(hours: dict[Key, Sum]) -> dict[Key, Sum]:
+def tagged(entries: Iterable[Entry]) -> dict[Key, Sum]:
+    """The sums of entries by hour, tenant and declared tag; an entry counts once for each tag."""
+    sums: dict[Key, Sum] = {}
+    for entry in entries:
+        for tag in dict.fromkeys(entry.declared):
+            key = (int(entry.created_at // HOUR), entry.tenant_id, tag)
+            found = sums.get(key)
+            if found is None:
+                found = sums[key] = Sum((entry.tenant,))
+            found.count(entry)
+    return sums
+
+
+def daily(hours: Mapping[Key, Sum]) -> dict[Key, Sum]:
     """The same sums by day."""
     sums: dict[Key, Sum] = {}
-    for (hour, tenant_id, key_id, route, provider_id), addition in hours.items():
-        key = (hour - hour % 24, tenant_id, key_id, route, provider_id)
-        found = sums.get(key)
+    for key, addition in hours.items():
+        day = (key[0] - key[0] % 24, *key[1:])
+        found = sums.get(day)
         if found is None:
-            found = sums[key] = Sum(addition.names)
+            found = sums[day] = Sum(addition.names)
         found.include(addition)
     return sums
 
 
-def store(statements: Statements, entries: Iterable[Entry]) -> None:
+def store(statements: Statements, entries: Sequence[Entry]) -> None:
     """Add entries, stored as rows in the same transaction, to the rollups. Raises what the database raises."""
-    hours = hourly(entries)
-    rows = add(statements, UsageHour, hours)
-    within = {hour - hour % 24 for hour, *_ in hours}
-    if len(rows) and len({hour for hour, *_ in hours}) == 1:  # nearly always: the day's additions are the hour's
-        start = statements.time(within.pop() * HOUR)
-        statements.add(UsageDay, [(start, *row[1:]) for row in rows])
+    _store(statements, UsageHour, UsageDay, hourly(entries))
+    _store(statements, TagHour, TagDay, tagged(entries))
+
+
+def _store(statements: Statements, hour: type[Sums], day: type[Sums], sums: Mapping[Key, Sum]) -> None:
+    rows = add(statements, hour, sums)
+    starts = {key[0] for key in sums}
+    if len(starts) == 1:  # nearly always: the day's additions are the hour's
+        start = starts.pop()
+        midnight = statements.time((start - start % 24) * HOUR)
+        statements.add(day, [(midnight, *row[1:]) for row in rows])
     else:
-        add(statements, UsageDay, daily(hours))
+        add(statements, day, daily(sums))
 
 
-def add(statements: Statements, model: type[Rollup], sums: dict[Key, Sum]) -> list[Row]:
+def add(statements: Statements, model: type[Sums], sums: Mapping[Key, Sum]) -> list[Row]:
     """Add ``sums``, by hour or by day as ``model`` is, to its rows; what was added."""
     if not sums:
         return []
     starts = {hour: statements.time(hour * HOUR) for hour in {key[0] for key in sums}}
     rows: list[Row] = [
-        (starts[hour], *rest, *addition.names, *addition.sums, histogram.pack(addition.latency))
-        for (hour, *rest), addition in sums.items()
+        (starts[key[0]], *key[1:], *addition.names, *addition.sums, histogram.pack(addition.latency))
+        for key, addition in sums.items()
     ]
     statements.add(model, rows)
     return rows

@@ -25,10 +25,15 @@ MOST_COST = 10**15
 MOST_SMALL = 2**15 - 1
 TAGS = 32
 TAG_SIZE = 255
+DECLARED_SIZE = 64
+MOST_TEXT = 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS: dict[str, models.Field[Any, Any]] = {field.attname: field for field in Usage._meta.concrete_fields}
-_CONVERTED = ("id", "corrects", "created_at", "stream", "estimated", "cost", "first_byte_us", "tags")
+_CONVERTED = (
+    *("id", "corrects", "created_at", "stream", "estimated", "interrupted", "bound_exceeded", "cost", "first_byte_us"),
+    *("tags", "declared", "decision", "billed", "charged_to"),
+)
 _TEXTS = tuple(name for name, field in _FIELDS.items() if isinstance(field, models.CharField))
 _COUNTS = tuple(name for name in _FIELDS if name not in _CONVERTED + _TEXTS)
 _SIZES: tuple[int, ...] = tuple(_FIELDS[name].max_length or 0 for name in _TEXTS)
@@ -55,24 +60,27 @@ def row(entry: Entry, *, sqlite: bool) -> Row:
     if odd_text or max(counts) > MOST or min(counts) < 0 or "\\u" in tags or len(tags) > TAG_SIZE:
         tidy(entry)
         texts, counts, tags = _texts(entry), _counts(entry), json.dumps(entry.tags)
+    declared = json.dumps(_told_apart(entry)) if entry.declared else "[]"
     created_at = moment(entry.created_at)
-    stream, estimated, cost, first_byte_us = bool(entry.stream), bool(entry.estimated), entry.cost, entry.first_byte_us
+    # Written by routing.decision and routing.charging as ASCII without a NUL, and small.
+    decision, billed = entry.decision, entry.billed
+    charged_to = entry.charged_to
+    if charged_to and ("\0" in charged_to or not charged_to.isascii()):  # it names end users
+        charged_to = clean(charged_to, MOST_TEXT)
+    flags = (bool(entry.stream), bool(entry.estimated), bool(entry.interrupted), bool(entry.bound_exceeded))
+    told = (entry.cost, entry.first_byte_us, tags, declared, decision, billed, charged_to, *texts, *counts)
     if not sqlite:
-        return (entry.id, entry.corrects, created_at, stream, estimated, cost, first_byte_us, tags, *texts, *counts)
+        return (entry.id, entry.corrects, created_at, *flags, *told)
     # As Django's adapters would write them; sqlite3 takes exact ints and strings without asking an adapter.
     corrects = entry.corrects and entry.corrects.hex
-    return (
-        entry.id.hex,
-        corrects,
-        str(created_at)[:-6],
-        int(stream),
-        int(estimated),
-        cost,
-        first_byte_us,
-        tags,
-        *texts,
-        *counts,
-    )
+    return (entry.id.hex, corrects, str(created_at)[:-6], *map(int, flags), *told)
+
+
+def _told_apart(entry: Entry) -> list[str]:
+    """Its declared tags, each once, as they can be stored: tidied in the entry, too."""
+    kept = dict.fromkeys(clean(tag, DECLARED_SIZE) for tag in entry.declared[:TAGS])
+    entry.declared = list(kept)
+    return entry.declared
 
 
 def moment(seconds: float) -> datetime:

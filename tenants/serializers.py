@@ -13,7 +13,7 @@ from django.db import models, transaction
 from rest_framework import serializers
 
 from tenants import keys
-from tenants.models import ApiKey, Tenant, Usage
+from tenants.models import ApiKey, Project, Tenant, Usage
 
 KEY = RegexValidator(r"^[\x21-\x7e]{20,200}\Z", "A key has 20 to 200 printable ASCII characters and no spaces.")
 
@@ -83,6 +83,14 @@ class Cleaned(serializers.ModelSerializer[Any]):
         return self.create(validated_data)
 
 
+LEVEL = (
+    *("allowed_models", "denied_models", "allowed_providers", "networks"),
+    *("requests_per_minute", "requests_per_day", "tokens_per_minute", "concurrent_requests"),
+    *("max_input_tokens", "max_output_tokens", "default_tags", "log_bodies"),
+)
+"""What tenants, projects and keys may each say."""
+
+
 class TenantSerializer(Cleaned):
     class Meta:
         model = Tenant
@@ -90,8 +98,28 @@ class TenantSerializer(Cleaned):
         read_only_fields = ("id", "created_at")
         fields = (
             *("id", "name", "title", "enabled", "anonymous"),
-            *("store_responses", "response_days", "response_bytes", "created_at"),
+            *("queue_weight", "store_responses", "response_days", "response_bytes", "created_at"),
+            *LEVEL,
+            *("unpriced", "interrupted", "tags", "user_requests_per_minute", "user_requests_per_day"),
+            *("user_tokens_per_minute", "user_concurrent_requests"),
         )
+
+
+class ProjectSerializer(Cleaned):
+    tenant = serializers.SlugRelatedField(slug_field="name", queryset=Tenant.objects.all())
+
+    class Meta:
+        model = Project
+        validators = ()
+        read_only_fields = ("id", "created_at")
+        fields = ("id", "tenant", "name", "title", "enabled", *LEVEL, "created_at")
+
+
+class ProjectField(serializers.CharField):
+    """The name of one of the tenant's projects; null or "" for none."""
+
+    def to_representation(self, value: Any) -> str:
+        return str(value.name)
 
 
 class ApiKeySerializer(Cleaned):
@@ -101,16 +129,32 @@ class ApiKeySerializer(Cleaned):
     """
 
     tenant = serializers.SlugRelatedField(slug_field="name", queryset=Tenant.objects.all())
+    known: dict[tuple[int, str], Project]
+    project = ProjectField(required=False, allow_null=True, allow_blank=True)
     key = serializers.CharField(write_only=True, required=False, validators=[KEY])
 
     class Meta:
         model = ApiKey
         validators = ()
-        read_only_fields = ("id", "prefix", "created_at")
+        read_only_fields = ("id", "prefix", "previous_prefix", "previous_until", "created_at")
         fields = (
-            *("id", "tenant", "name", "prefix", "enabled", "expires_at", "allowed_models", "allowed_providers"),
-            *("may_choose_provider", "created_at", "key"),
+            *(
+                "id",
+                "tenant",
+                "project",
+                "name",
+                "prefix",
+                "previous_prefix",
+                "previous_until",
+                "enabled",
+                "expires_at",
+            ),
+            *(*LEVEL, "scopes", "may_choose_provider", "may_explain", "created_at", "key"),
         )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known = {}
 
     def validate_tenant(self, tenant: Tenant) -> Tenant:
         if self.instance is not None and self.instance.tenant_id != tenant.pk:
@@ -121,11 +165,27 @@ class ApiKeySerializer(Cleaned):
 
     def fill(self, attrs: dict[str, Any]) -> None:
         plain = attrs.pop("key", "")
+        named = "project" in attrs
+        project = attrs.pop("project", None)
         super().fill(attrs)
+        if named:
+            self.row.project = self._project(project) if project else None
         if plain:
             self._take(plain)
         elif self.instance is None:
             self.row.issued = self.row.issue()
+
+    def _project(self, name: str) -> Project:
+        """Remembered, where many keys are validated."""
+        known = self.known
+        of = (self.row.tenant_id, name)
+        if of not in known:
+            found = Project.objects.filter(tenant_id=self.row.tenant_id, name=name).first()
+            if found is None:
+                raise serializers.ValidationError({"project": ["The tenant has no such project."]})
+            known[of] = found
+        project: Project = known[of]
+        return project
 
     def _take(self, plain: str) -> None:
         digests = [keys.digest(plain, pepper).hex() for pepper in settings.GATEWAY_KEY_PEPPERS]

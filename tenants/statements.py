@@ -17,13 +17,12 @@ from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants import histogram
-from tenants.models import Rollup, Usage
+from tenants.models import Usage
 from tenants.rows import COLUMNS, moment
+from tenants.usage import Sums
 
 Row = Sequence[Any]
 
-ROLLUP_KEY = ("start", "tenant_id", "key_id", "route", "provider_id")
-ROLLUP_NAMES = ("tenant", "key", "provider")
 ROLLUP_SUMS = (
     "requests",
     "errors",
@@ -36,9 +35,13 @@ ROLLUP_SUMS = (
     "unpriced",
     "duration_us",
 )
-ROLLUP_COLUMNS = (*ROLLUP_KEY, *ROLLUP_NAMES, *ROLLUP_SUMS, "latency")
 
-_WRITERS_LOCK = 0x6777_7573_6167_65  # "gwusage": any number that nobody else takes
+WRITERS_LOCK = 0x6777_7573_6167_65  # "gwusage": any number that nobody else takes
+
+
+def columns(model: type[Sums]) -> tuple[str, ...]:
+    """Of a row of sums."""
+    return (*model.KEY, *model.NAMES, *ROLLUP_SUMS, "latency")
 
 
 class Statements(Protocol):
@@ -50,8 +53,8 @@ class Statements(Protocol):
     def insert(self, rows: Sequence[Row]) -> None:
         """Usage rows of ``tenants.rows.COLUMNS``. Raises IntegrityError when one is there already."""
 
-    def add(self, model: type[Rollup], sums: Sequence[Row]) -> None:
-        """Add sums, rows of ROLLUP_COLUMNS with distinct keys, to those that are there; make the others. Numbers and
+    def add(self, model: type[Sums], sums: Sequence[Row]) -> None:
+        """Add sums, rows of ``columns(model)`` with distinct keys, to those that are there; make the others. Numbers and
         histograms add up, names are replaced."""
 
 
@@ -63,7 +66,7 @@ def writing(using: str) -> Iterator[Statements]:
     with transaction.atomic(using=using):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_WRITERS_LOCK])
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITERS_LOCK])
             yield Postgres(connection)
         else:
             # The settings make every transaction IMMEDIATE: it holds SQLite's one write lock from its beginning.
@@ -83,10 +86,10 @@ class Sqlite:
         with self.connection.cursor() as cursor:
             cursor.executemany(_insert_sql(Usage, COLUMNS), rows)
 
-    def add(self, model: type[Rollup], sums: Sequence[Row]) -> None:
+    def add(self, model: type[Sums], sums: Sequence[Row]) -> None:
         latency = f'histogram_add({_table(model)}."latency", excluded."latency")'
         with self.connection.cursor() as cursor:
-            cursor.executemany(_insert_sql(model, ROLLUP_COLUMNS) + _add_sql(model, latency), sums)
+            cursor.executemany(_insert_sql(model, columns(model)) + _add_sql(model, latency), sums)
 
 
 class Postgres:
@@ -102,23 +105,23 @@ class Postgres:
             for row in rows:
                 copy.write_row(row)
 
-    def add(self, model: type[Rollup], sums: Sequence[Row]) -> None:
+    def add(self, model: type[Sums], sums: Sequence[Row]) -> None:
         given = [list(row) for row in sums]
         for place, latency in self._latencies(model, given):
             given[place][-1] = histogram.add_packed(latency, given[place][-1])
         for row in given:
             row[-1] = "\\x" + row[-1].hex()
-        columns = _names(ROLLUP_COLUMNS)
-        sql = f"INSERT INTO {_table(model)} ({columns}) SELECT {columns} FROM json_populate_recordset(NULL::{_table(model)}, %s)"
+        names = _names(columns(model))
+        sql = f"INSERT INTO {_table(model)} ({names}) SELECT {names} FROM json_populate_recordset(NULL::{_table(model)}, %s)"
         with self.connection.cursor() as cursor:
-            cursor.execute(sql + _add_sql(model, 'excluded."latency"'), [_json(ROLLUP_COLUMNS, given)])
+            cursor.execute(sql + _add_sql(model, 'excluded."latency"'), [_json(columns(model), given)])
 
-    def _latencies(self, model: type[Rollup], rows: Sequence[Row]) -> list[tuple[int, bytes]]:
+    def _latencies(self, model: type[Sums], rows: Sequence[Row]) -> list[tuple[int, bytes]]:
         """(place among ``rows``, packed histogram) of those that are there. Nobody changes them before we do."""
         given = f"json_populate_recordset(NULL::{_table(model)}, %s) WITH ORDINALITY AS given"
-        sql = f"SELECT given.ordinality - 1, kept.latency FROM {given} JOIN {_table(model)} kept USING ({_names(ROLLUP_KEY)})"
+        sql = f"SELECT given.ordinality - 1, kept.latency FROM {given} JOIN {_table(model)} kept USING ({_names(model.KEY)})"
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [_json(ROLLUP_KEY, rows)])
+            cursor.execute(sql, [_json(model.KEY, rows)])
             return cast("list[tuple[int, bytes]]", cursor.fetchall())
 
 
@@ -140,8 +143,8 @@ def _insert_sql(model: type[models.Model], columns: Sequence[str]) -> str:
 
 
 @cache
-def _add_sql(model: type[Rollup], latency: str) -> str:
+def _add_sql(model: type[Sums], latency: str) -> str:
     """The tail of an INSERT into ``model`` that adds to what is there; ``latency`` is the sum of the histograms."""
     sums = [f'"{name}" = {_table(model)}."{name}" + excluded."{name}"' for name in ROLLUP_SUMS]
-    replaced = [f'"{name}" = excluded."{name}"' for name in ROLLUP_NAMES]
-    return f' ON CONFLICT ({_names(ROLLUP_KEY)}) DO UPDATE SET {", ".join(sums + replaced)}, "latency" = {latency}'
+    replaced = [f'"{name}" = excluded."{name}"' for name in model.NAMES]
+    return f' ON CONFLICT ({_names(model.KEY)}) DO UPDATE SET {", ".join(sums + replaced)}, "latency" = {latency}'

@@ -34,12 +34,12 @@ class OperatorTokenAuthentication(BaseAuthentication):
 def find(plain: str) -> OperatorToken | None:
     """The token that ``plain`` is, if it and its user may be used now. It is looked up by HMAC, so the time taken tells nothing."""
     digests = [keys.digest(plain, pepper).hex() for pepper in settings.GATEWAY_KEY_PEPPERS]
-    token = (
-        OperatorToken.objects.select_related("user")
-        .filter(digest__in=digests, enabled=True, user__is_active=True)
-        .first()
-    )
-    if token is None or (token.expires_at is not None and token.expires_at <= timezone.now()):
+    token = OperatorToken.objects.select_related("user").filter(digest__in=digests, enabled=True).first()
+    if (
+        token is None
+        or not token.user.is_active
+        or (token.expires_at is not None and token.expires_at <= timezone.now())
+    ):
         return None
     return token
 

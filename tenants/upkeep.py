@@ -1,18 +1,22 @@
-"""Deletes stored responses that have expired: hourly, off the request path, by one worker of all."""
+"""Deletes what has expired (stored responses, logged requests, and usage rows if the operator wants that), and makes the
+partitions of the months to come: hourly, off the request path, by one worker of all.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from tenants.models import Chore, StoredResponse
+from tenants import partitions, prune
+from tenants.models import Chore, LoggedRequest, StoredResponse
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +44,33 @@ def purge(now: datetime, limit: int = BATCH) -> int:
     return deleted
 
 
+def purge_logged(now: datetime, limit: int = BATCH) -> int:
+    """As ``purge``, of logged requests."""
+    expired = LoggedRequest.objects.filter(expires_at__lte=now)
+    oldest = list(expired.order_by("expires_at").values_list("pk", flat=True)[:limit])
+    return LoggedRequest.objects.filter(pk__in=oldest).delete()[0]
+
+
+def pruning(now: datetime) -> Iterator[Any]:
+    """The steps that delete old usage rows; none without GATEWAY_USAGE_DAYS."""
+    days = settings.GATEWAY_USAGE_DAYS
+    if days:
+        yield from prune.prune(prune.plan(days, now))
+
+
 async def tidy(now: datetime) -> int:
-    """Purge if that is due; how many responses went. Batch by batch, for others want the database, too."""
+    """Purge if that is due; how many responses and logged requests went. Batch by batch, for others want the database,
+    too."""
     deleted = 0
-    if await _query(claim, now):
-        while batch := await _query(purge, now, BATCH):
+    if not await _query(claim, now):
+        return deleted
+    for work in (purge, purge_logged):
+        while batch := await _query(work, now, BATCH):
             deleted += batch
+    await _query(partitions.make_ahead, now)
+    steps = pruning(now)
+    while await _query(next, steps, None) is not None:
+        await asyncio.sleep(0)
     return deleted
 
 
@@ -61,5 +86,5 @@ async def keep_tidy() -> None:
         try:
             await tidy(timezone.now())
         except Exception:
-            log.exception("stored responses that have expired cannot be deleted now")
+            log.exception("what has expired cannot be deleted now")
         await asyncio.sleep(LOOK_SECONDS)

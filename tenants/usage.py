@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
+
+ROLLUP_KEY = ("start", "tenant_id", "project_id", "key_id", "route", "provider_id")
+TAG_KEY = ("start", "tenant_id", "tag")
+USED = models.Q(status__lt=400) | models.Q(input_tokens__gt=0) | models.Q(output_tokens__gt=0)
+UNPRICED = models.Q(kind="charge", cost__isnull=True) & USED
+"""What used something that has no price: what ``unpriced`` counts in sums, and an index holds."""
 
 
 class Usage(models.Model):
@@ -20,9 +28,11 @@ class Usage(models.Model):
     kind = models.CharField(
         max_length=10,
         default="charge",
-        help_text="charge: one request. correction: a later change to the request named below.",
+        help_text="charge: one request. attempt: one that came to nothing and has its cost, of the request named below. correction: a later change to that request's charge.",
     )
-    corrects = models.UUIDField(null=True, help_text="The request whose charge this row corrects.")
+    corrects = models.UUIDField(
+        null=True, help_text="The request whose attempt this was, or whose charge this row corrects."
+    )
     created_at = models.DateTimeField("time", db_index=True, help_text="When the gateway took the request in (UTC).")
     request_id = models.CharField(
         max_length=128,
@@ -31,6 +41,8 @@ class Usage(models.Model):
     )
     tenant_id = models.BigIntegerField(default=0)
     tenant = models.CharField(max_length=63, blank=True, help_text="Whose request it was.")
+    project_id = models.BigIntegerField(default=0)
+    project = models.CharField(max_length=63, blank=True, help_text="The part of the tenant, if the key has one.")
     key_id = models.BigIntegerField(default=0)
     key = models.CharField(max_length=100, blank=True, help_text="The name that the key had then.")
     key_prefix = models.CharField(max_length=16, blank=True, help_text="The first characters of the key.")
@@ -69,6 +81,26 @@ class Usage(models.Model):
     reasoning_tokens = models.BigIntegerField(default=0, help_text="Part of the output: thinking.")
     estimated = models.BooleanField(default=False, help_text="The provider told no usage, so the gateway counted.")
     cost = models.BigIntegerField(null=True, help_text="Nano-dollars. Empty: the model has no price.")
+    price_version = models.CharField(
+        max_length=100, blank=True, help_text="The version of the price that the cost was computed by."
+    )
+    service_tier = models.CharField(max_length=30, blank=True, help_text="Empty: the standard one.")
+    billed = models.TextField(
+        blank=True,
+        default="",
+        help_text="What else was used that may have a price, as JSON: units of tenants.units that have no column.",
+    )
+    charged_to = models.TextField(
+        blank=True,
+        default="",
+        help_text="The budgets' windows that it was charged to: counter/subject/start, one a line.",
+    )
+    interrupted = models.BooleanField(
+        default=False, help_text="The gateway was killed before the end was known: charged by the tenant's policy."
+    )
+    bound_exceeded = models.BooleanField(
+        default=False, help_text="It cost more than the most that was reserved for it. Charged in full."
+    )
     duration_us = models.BigIntegerField(
         default=0, help_text="Microseconds from the request's head to the last byte of the answer."
     )
@@ -79,6 +111,12 @@ class Usage(models.Model):
     client_ip = models.CharField(max_length=45, blank=True, help_text="Where it came from, behind the trusted proxies.")
     end_user = models.CharField(max_length=255, blank=True, help_text="The x-gateway-user that the client sent.")
     tags = models.JSONField(default=list, help_text="The x-gateway-tags that the client sent.")
+    declared = models.JSONField(
+        default=list, help_text="The tags that reports count it by: those that the tenant declares, or other."
+    )
+    decision = models.TextField(
+        blank=True, default="", help_text="Why it went where it went, compact: routing.decision reads it."
+    )
 
     class Meta:
         verbose_name = "request"
@@ -89,26 +127,32 @@ class Usage(models.Model):
             models.Index(fields=("provider_id", "-id"), name="usage_provider"),
             models.Index(fields=("route", "-id"), name="usage_route"),
             models.Index(fields=("error_kind", "-id"), name="usage_error", condition=~models.Q(error_kind="")),
+            models.Index(fields=("project_id", "-id"), name="usage_project", condition=~models.Q(project_id=0)),
+            models.Index(fields=("end_user", "-id"), name="usage_end_user", condition=~models.Q(end_user="")),
+            models.Index(fields=("-id",), name="usage_interrupted", condition=models.Q(interrupted=True)),
+            models.Index(fields=("-id",), name="usage_exceeded", condition=models.Q(bound_exceeded=True)),
+            models.Index(fields=("-id",), name="usage_no_price", condition=UNPRICED),
+            models.Index(fields=("corrects",), name="usage_corrects", condition=models.Q(corrects__isnull=False)),
+            models.Index(
+                fields=("upstream_model", "-id"), name="usage_unpriced", condition=models.Q(cost__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.status}"
 
 
-class Rollup(models.Model):
-    """Sums of usage rows over one period and one combination of tenant, key, route, model and provider.
+class Sums(models.Model):
+    """Sums of usage rows over one period. ``latency`` is the histogram of tenants.histogram, packed; it is added up by the
+    drain in the rows' own transaction. ``KEY`` are the columns that tell one from another, ``NAMES`` those that go by
+    the last row."""
 
-    ``latency`` is the histogram of tenants.histogram, packed; it is added up by the drain in the rows' own transaction.
-    """
+    KEY: ClassVar[tuple[str, ...]] = ()
+    NAMES: ClassVar[tuple[str, ...]] = ()
 
     start = models.DateTimeField()
     tenant_id = models.BigIntegerField()
     tenant = models.CharField(max_length=63)
-    key_id = models.BigIntegerField()
-    key = models.CharField(max_length=100)
-    route = models.CharField(max_length=255)
-    provider_id = models.BigIntegerField()
-    provider = models.CharField(max_length=63)
     requests = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0)
     input_tokens = models.BigIntegerField(default=0)
@@ -125,15 +169,51 @@ class Rollup(models.Model):
         abstract = True
 
 
+class Rollup(Sums):
+    """By one combination of tenant, project, key, route and provider."""
+
+    KEY = ROLLUP_KEY
+    NAMES = ("tenant", "project", "key", "provider")
+
+    project_id = models.BigIntegerField(default=0)
+    project = models.CharField(max_length=63, default="")
+    key_id = models.BigIntegerField()
+    key = models.CharField(max_length=100)
+    route = models.CharField(max_length=255)
+    provider_id = models.BigIntegerField()
+    provider = models.CharField(max_length=63)
+
+    class Meta:
+        abstract = True
+
+
+class TagRollup(Sums):
+    """By tenant and tag: one that the tenant declares, or ``other``. A request with two tags counts in both."""
+
+    KEY = TAG_KEY
+    NAMES = ("tenant",)
+
+    tag = models.CharField(max_length=64)
+
+    class Meta:
+        abstract = True
+
+
 class UsageHour(Rollup):
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_hour")
-        ]
+        constraints = [models.UniqueConstraint(fields=ROLLUP_KEY, name="usage_hour")]
 
 
 class UsageDay(Rollup):
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=("start", "tenant_id", "key_id", "route", "provider_id"), name="usage_day")
-        ]
+        constraints = [models.UniqueConstraint(fields=ROLLUP_KEY, name="usage_day")]
+
+
+class TagHour(TagRollup):
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=TAG_KEY, name="tag_hour")]
+
+
+class TagDay(TagRollup):
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=TAG_KEY, name="tag_day")]

@@ -6,25 +6,43 @@ ranges of the primary key (a UUIDv7 begins with its time), and search is for exa
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.paginator import InfinitePaginator
 
+from tenants import logged_admin
 from tenants.figures import dollars, duration
 from tenants.models import Usage
-from tenants.usage_filters import ErrorFilter, PeriodFilter, ProviderFilter, RouteFilter, TenantFilter
+from tenants.read_only import ReadOnly
+from tenants.usage_filters import (
+    EndUserFilter,
+    ErrorFilter,
+    MarkFilter,
+    PeriodFilter,
+    ProviderFilter,
+    RouteFilter,
+    TenantFilter,
+)
 
 
 @admin.register(Usage)
-class UsageAdmin(ModelAdmin):  # type: ignore[misc]
+class UsageAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_display = (
         "when",
         "request_id",
         "tenant",
         "key",
+        "user",
         "route",
         "provider",
         "outcome",
@@ -34,7 +52,7 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
         "took",
     )
     list_display_links = ("when", "request_id")
-    list_filter = (PeriodFilter, ErrorFilter, TenantFilter, ProviderFilter, RouteFilter)
+    list_filter = (PeriodFilter, ErrorFilter, MarkFilter, TenantFilter, EndUserFilter, ProviderFilter, RouteFilter)
     search_fields = ("request_id__exact",)
     search_help_text = "A whole request id"
     sortable_by = ()
@@ -45,12 +63,13 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
     list_fullwidth = True
     fieldsets = (
         (None, {"fields": ("id", "request_id", "when", "kind", "corrects", "status", "error_kind")}),
-        ("Who", {"fields": ("tenant", "key", "key_prefix", "client_ip", "end_user", "tags")}),
+        ("Who", {"fields": ("tenant", "project", "key", "key_prefix", "client_ip", "user", "tags", "declared")}),
         ("What", {"fields": ("dialect", "endpoint", "model", "stream", "route", "revision")}),
         (
             "Where",
             {"fields": ("provider", "upstream_model", "upstream_request_id", "upstream_response_id", "attempts")},
         ),
+        ("Why there", {"fields": ("why",)}),
         (
             "How much",
             {
@@ -63,25 +82,34 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
                     "estimated",
                     "price",
                     "cost",
+                    "price_version",
+                    "service_tier",
+                    "billed",
+                    "charged_to",
+                    "interrupted",
+                    "bound_exceeded",
                 )
             },
         ),
         ("How long", {"fields": ("took", "first_byte", "duration_us", "first_byte_us")}),
     )
-    readonly_fields = ("when", "price", "took", "first_byte")
+    readonly_fields = ("when", "user", "why", "price", "took", "first_byte", "logged")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        may_read = request.user.has_perm(logged_admin.READ)
+        return (*self.fieldsets, ("What was said", {"fields": ("logged",)})) if may_read else self.fieldsets
 
     @admin.display(description="time (UTC)")
     def when(self, row: Usage) -> str:
         return f"{row.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="end user")
+    def user(self, row: Usage) -> str:
+        """As a link to all that this one asked for."""
+        if not row.end_user:
+            return ""
+        url = f"{reverse('admin:tenants_usage_changelist')}?{urlencode({EndUserFilter.parameter_name: row.end_user})}"
+        return format_html('<a class="gw-link" href="{}">{}</a>', url, row.end_user)
 
     @display(description="outcome", label={"ok": "success", "cancelled": "warning", "failed": "danger"})  # type: ignore[untyped-decorator]
     def outcome(self, row: Usage) -> tuple[str, str]:
@@ -89,6 +117,10 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
             "cancelled" if row.error_kind == "cancelled" else "failed" if row.error_kind or row.status >= 400 else "ok"
         )
         return colour, f"{row.status} {row.error_kind}".strip()
+
+    @admin.display(description="bodies")
+    def logged(self, row: Usage) -> str:
+        return logged_admin.links(row)
 
     @admin.display(description="in")
     def tokens_in(self, row: Usage) -> str:
@@ -101,6 +133,11 @@ class UsageAdmin(ModelAdmin):  # type: ignore[misc]
     @admin.display(description="cost")
     def price(self, row: Usage) -> str:
         return dollars(row.cost)
+
+    @admin.display(description="decision")
+    def why(self, row: Usage) -> SafeString:
+        # Its words are routing's, whose template this is.
+        return render_to_string("gateway/request_decision.html", {"original": row})
 
     @admin.display(description="time taken")
     def took(self, row: Usage) -> str:

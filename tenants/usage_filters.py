@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants.models import Tenant, Usage, UsageDay
+from tenants.partitions import first_id
+from tenants.usage import UNPRICED
 
 PERIODS = {
     "hour": ("Last hour", timedelta(hours=1)),
@@ -36,11 +37,6 @@ KINDS = (
 MOST = 100
 
 
-def first_id(since: timedelta) -> UUID:
-    """The least UUIDv7 of ``since`` ago."""
-    return UUID(int=int((timezone.now() - since).timestamp() * 1000) << 80)
-
-
 class PeriodFilter(admin.SimpleListFilter):
     title = "time"
     parameter_name = "period"
@@ -49,9 +45,8 @@ class PeriodFilter(admin.SimpleListFilter):
         return [(key, title) for key, (title, _) in PERIODS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Usage]) -> QuerySet[Usage]:
-        return (
-            queryset.filter(id__gte=first_id(PERIODS[self.value() or ""][1])) if self.value() in PERIODS else queryset
-        )
+        _, since = PERIODS.get(self.value() or "", ("", None))
+        return queryset.filter(id__gte=first_id(timezone.now() - since)) if since else queryset
 
 
 class ErrorFilter(admin.SimpleListFilter):
@@ -64,6 +59,26 @@ class ErrorFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Usage]) -> QuerySet[Usage]:
         failed = queryset.exclude(error_kind="")
         return failed if self.value() == "any" else failed.filter(error_kind=self.value()) if self.value() else queryset
+
+
+class MarkFilter(admin.SimpleListFilter):
+    """What somebody should look at. Each has an index of its own, with just these rows."""
+
+    title = "marked"
+    parameter_name = "marked"
+
+    MARKS = {
+        "interrupted": ("Interrupted", Q(interrupted=True)),
+        "exceeded": ("Bound exceeded", Q(bound_exceeded=True)),
+        "unpriced": ("Without a price", UNPRICED),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Usage]) -> Iterable[tuple[str, str]]:
+        return [(key, title) for key, (title, _) in self.MARKS.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Usage]) -> QuerySet[Usage]:
+        _, condition = self.MARKS.get(self.value() or "", ("", None))
+        return queryset.filter(condition) if condition else queryset
 
 
 class _Open(admin.SimpleListFilter):
@@ -108,3 +123,18 @@ class ProviderFilter(_Recent):
 
 class RouteFilter(_Recent):
     title, parameter_name, column, label = "route", "route", "route", "route"
+
+
+class EndUserFilter(_Open):
+    """One that a row names: there may be millions, so none is offered but the one that was chosen."""
+
+    title = "end user"
+    parameter_name = "end_user"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Usage]) -> Iterable[tuple[str, str]]:
+        chosen = request.GET.get(self.parameter_name, "")
+        return [(chosen, chosen)] if chosen else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Usage]) -> QuerySet[Usage]:
+        # The second condition is the index's own: without it no plan can use it.
+        return queryset.filter(end_user=self.value()).exclude(end_user="") if self.value() else queryset

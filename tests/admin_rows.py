@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 
 from providers.models import Provider, UpstreamModel
-from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
-from tenants.models import ApiKey, OperatorToken, StoredResponse, Tenant
+from routing.models import Alias, Defaults, Hook, Revision, Rewrite, Route, Target
+from tenants.models import ApiKey, LoggedRequest, OperatorToken, Project, StoredResponse, Tenant
 from tests.admin_site import EVIL, SECRET, add_usage
 
 
@@ -35,12 +36,14 @@ def everything(provider: Provider, admin_user: User) -> dict[type[Any], Any]:
         provider,
         UpstreamModel.objects.create(provider=provider, name=EVIL, details={EVIL: EVIL}, seen_at=tenant.created_at),
         tenant,
+        Project.objects.create(tenant=tenant, name="web", title=EVIL),
         key,
         token,
         route,
         Target.objects.create(route=route, provider=provider, model=EVIL),
         Alias.objects.create(name="quick", model="fast", tenant=tenant),
         Rewrite.objects.create(route=route, place="body", action="set", name=EVIL, value=EVIL),
+        Hook.objects.create(name="Inject", title=EVIL, options={"text": EVIL}, tenant=tenant, route=route),
         Defaults.objects.create(provider=provider),
         add_usage(
             request_id="r-1",
@@ -60,6 +63,17 @@ def everything(provider: Provider, admin_user: User) -> dict[type[Any], Any]:
             previous_id=EVIL,
             model=EVIL,
             route=EVIL,
+            size=1,
+            content=b"x",
+            created_at=tenant.created_at,
+            expires_at=tenant.created_at,
+        ),
+        LoggedRequest.objects.create(
+            usage_id=UUID(int=7),
+            tenant=tenant,
+            request_id=EVIL,
+            route=EVIL,
+            model=EVIL,
             size=1,
             content=b"x",
             created_at=tenant.created_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,10 @@ from django.core.cache import cache
 from django.urls import URLPattern, reverse
 from rest_framework.test import APIClient
 
-from providers.models import Credential, Provider
+from providers.models import Credential, Provider, UpstreamModel
 from routing import api_urls
-from routing.models import Alias, Defaults, Rewrite, Route, Target
-from tenants.models import ApiKey, OperatorToken, Tenant, Usage
+from routing.models import Alias, Defaults, Hook, Rewrite, Route, Target
+from tenants.models import ApiKey, Budget, LeaseIncrease, OperatorToken, Price, Project, Tenant, Usage
 from tests.admin_site import add_usage
 
 SECRET = "sk-live-0123456789abcdefghijklmnop"
@@ -60,6 +61,10 @@ def rows() -> dict[str, dict[str, Any]]:
     target = Target.objects.create(route=route, provider=provider, model="gpt-4o")
     alias = Alias.objects.create(name="fast", model="gpt-4o-mini")
     rewrite = Rewrite.objects.create(place="body", action="set", name="user", value="us", route=route)
+    hook = Hook.objects.create(name="Inject", options={"text": "Be kind."})
+    budget = Budget.objects.create(tenant=tenant, name="monthly", amount=10**9)
+    until = tenant.created_at + timedelta(days=1)
+    increase = LeaseIncrease.objects.create(counter=budget.counter, amount=1, ends_at=until, reason="r", made_by="m")
     Defaults.objects.create(provider=provider)
     found: dict[str, dict[str, Any]] = {
         "provider-detail": {"name": provider.name},
@@ -67,15 +72,21 @@ def rows() -> dict[str, dict[str, Any]]:
     }
     for name, row in {
         "credential": provider.credentials.get(),
+        "model": UpstreamModel.objects.create(provider=provider, name="gpt-4o", seen_at=tenant.created_at),
         "key": key,
         "route": route,
         "target": target,
         "alias": alias,
+        "hook": hook,
+        "project": Project.objects.create(tenant=tenant, name="web"),
+        "price": Price.objects.create(model="gpt-4o", rates={"input_tokens": 10**9}),
     }.items():
         found[f"{name}-detail"] = {"pk": row.pk}
     found |= {
         "rewrite-detail": {"pk": rewrite.pk},
-        "key-rotate": {"pk": key.pk},
+        **{f"key-{each}": {"pk": key.pk} for each in ("rotate", "end-previous")},
+        **{f"budget-{each}": {"pk": budget.pk} for each in ("detail", "rotate", "increases")},
+        "budget-end": {"pk": budget.pk, "increase": increase.pk},
         "request-detail": {"pk": add_usage().pk},
     }
     return found
@@ -90,7 +101,10 @@ def every_url(rows: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def everything() -> list[Any]:
     """All that the API could change, as values."""
-    models = (Provider, Credential, Tenant, ApiKey, Route, Target, Alias, Rewrite, Defaults, Usage, OperatorToken)
+    models = (
+        *(Provider, Credential, UpstreamModel, Tenant, Project, ApiKey, Route, Target),
+        *(Alias, Rewrite, Hook, Defaults, Usage, OperatorToken, Budget, LeaseIncrease),
+    )
     return [list(model._base_manager.order_by("pk").values()) for model in models]
 
 

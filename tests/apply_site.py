@@ -11,23 +11,26 @@ from django.core.management import call_command
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings as SettingsWrapper
 
-from providers.models import Credential, Provider
+from providers.models import Credential, Provider, UpstreamModel
 from routing.apply import apply
 from routing.apply_read import read
-from routing.models import Alias, Defaults, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
-from tenants.models import ApiKey, Tenant
+from routing.models import Alias, Defaults, Hook, Revision, RevisionCounter, Rewrite, Route, Target, Tombstone
+from tenants.models import ApiKey, Project, Tenant
 
 GOLDEN = Path(__file__).parent / "golden" / "apply"
 SECRETS = {"GOLDEN_API_KEY": "sk-golden-0123456789", "GOLDEN_KEY_TOKEN": "gw-golden-token-0123456789"}
 MODELS = (
     Provider,
     Credential,
+    UpstreamModel,
     Tenant,
+    Project,
     ApiKey,
     Route,
     Target,
     Alias,
     Rewrite,
+    Hook,
     Defaults,
     Revision,
     RevisionCounter,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.serving import installation, made
 
 __all__ = ["installation", "made"]  # fixtures
+
+# How fast this machine is says nothing about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SERVERS = {"postgres": "DATABASE_URL", "redis": "REDIS_URL"}
 REQUIRED = os.environ.get("GATEWAY_REQUIRE_ALL") == "1"
@@ -24,3 +32,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in SERVERS:
         if item.get_closest_marker(marker) and (reason := missing(marker)):
             (pytest.fail if REQUIRED else pytest.skip)(reason)
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def no_catalogue(settings: Any) -> None:
+    """Each test without the catalogue of prices, whatever others have compiled: those that want it say so."""
+    settings.GATEWAY_PRICES_FILE = Path(settings.GATEWAY_DATA_DIR, f"prices-of-test-{next(NUMBERS)}.json")

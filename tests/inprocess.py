@@ -42,6 +42,8 @@ def upstream(id: int = 1, name: str = "up", kind: str = "openai", **changes: Any
         apis=frozenset(preset.apis),
         credentials=(Credential(id, form[preset.auth], SECRET),),
         stream_usage=preset.stream_usage,
+        max_retries=0,
+        breaker="closed",  # tests of breakers say so
         choosing_fields=frozenset(preset.choosing_fields),
     )
     return replace(made, **changes)
@@ -68,7 +70,8 @@ def table(*routes: Route, **changes: Any) -> Table:
 
 
 class Plane:
-    """``requests`` are what upstreams were sent; ``rows`` what the ledger got."""
+    """``requests`` are what upstreams were sent; ``rows`` what the ledger got of requests, ``lost`` of attempts that came to
+    nothing."""
 
     def __init__(self, made: Table, answer: Answer, options: Options | None = None) -> None:
         self.requests: list[httpx.Request] = []
@@ -93,7 +96,11 @@ class Plane:
 
     @property
     def rows(self) -> list[Entry]:
-        return list(self.gateway.ledger._entries)
+        return [entry for entry in self.gateway.ledger._entries if entry.kind == "charge"]
+
+    @property
+    def lost(self) -> list[Entry]:
+        return [entry for entry in self.gateway.ledger._entries if entry.kind == "attempt"]
 
 
 @contextlib.asynccontextmanager

@@ -46,7 +46,7 @@ def api(recording: Recording) -> str:
 def _provider(kind: str, recordings: Iterable[Recording], upstream: Upstream) -> Json:
     apis = sorted({api(recording) for recording in recordings if recording.kind == kind})
     found: Json = {"name": kind, "kind": kind, "base_url": upstream.origin + BASES[kind], "api_key": SECRET}
-    return {**found, "apis": apis or ["chat"], "max_retries": 0, **SETTINGS.get(kind, {})}
+    return {**found, "apis": apis or ["chat"], "max_retries": 0, "breaker": "closed", **SETTINGS.get(kind, {})}
 
 
 def config(recordings: list[Recording], upstream: Upstream, renamed: Iterable[Recording] = ()) -> Json:

@@ -27,7 +27,7 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
     from tenants.statements import writing
 
     generator = random.Random(random_seed)
-    combos = [_combination(number) for number in range(combinations)]
+    combos = [combination(number) for number in range(combinations)]
     at = FIRST.timestamp()
     written, hours = 0, days * 24
     for day in range(days):
@@ -35,8 +35,7 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
         for hour in range(day * 24, day * 24 + 24):
             count = requests * (hour + 1) // hours - requests * hour // hours
             entries = (
-                Entry(created_at=at + hour * 3600, **_facts(generator), **generator.choice(combos))
-                for _ in range(count)
+                Entry(created_at=at + hour * 3600, **facts(generator), **generator.choice(combos)) for _ in range(count)
             )
             sums |= rollups.hourly(entries)
         daily = rollups.daily(sums)
@@ -47,7 +46,7 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
     return written
 
 
-def _combination(number: int) -> dict[str, Any]:
+def combination(number: int) -> dict[str, Any]:
     key = number % 100
     route = (number // 100 + key) % 20
     provider = route % 4
@@ -62,7 +61,7 @@ def _combination(number: int) -> dict[str, Any]:
     }
 
 
-def _facts(generator: random.Random) -> dict[str, Any]:
+def facts(generator: random.Random) -> dict[str, Any]:
     return {
         "status": 200 if generator.random() < 0.98 else 502,
         "input_tokens": generator.randrange(10_000),

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 FOREIGN = ("GATEWAY_", "LLM_GATEWAY_", "SERVER_", "SECRET_KEY", "DJANGO_", "PRINT_SECRETS")
@@ -28,6 +29,11 @@ os.environ |= {
     "GATEWAY_DATA_DIR": str(_data),
     "DJANGO_SETTINGS_MODULE": "gateway_project.settings",  # for those processes
 }
+#: The catalogue of prices, compiled once for this machine and release: processes that tests start read it, ours asks
+#: ``tests.prices.catalogue`` for it.
+_catalogue = Path(tempfile.gettempdir(), f"gateway-prices-{os.getuid()}", f"prices-{version('genai-prices')}.json")
+_catalogue.parent.mkdir(mode=0o700, exist_ok=True)
+os.environ["GATEWAY_PRICES_FILE"] = str(_catalogue)
 if os.environ.get("DATABASE_URL"):
     os.environ["SECRET_KEY"] = "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz-"
     os.environ["GATEWAY_ENCRYPTION_KEYS"] = "b25seS1mb3ItdGVzdHMtb25seS1mb3ItdGVzdHMtMDE="
@@ -41,3 +47,4 @@ if DATABASES["default"]["ENGINE"] == SQLITE:
     # A file, as in production: threads have connections of their own, and wait for each other.
     DATABASES["default"]["TEST"] = {"NAME": str(_data / "test.sqlite3")}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+GATEWAY_PRICES_FILE = _data / "no-prices.json"

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 
-from providers.models import Credential, Provider
+from providers.models import Credential, Provider, UpstreamModel
 from routing.models import Revision, Route
 from tenants.models import Tenant
 from tests.admin_site import SECRET, form_data, urls_of
@@ -144,3 +144,10 @@ def test_names_never_change(admin_client: Client, everything: dict[type[Any], An
     row.name = "other"
     with pytest.raises(ValidationError, match="cannot be changed"):
         row.full_clean()
+
+
+def test_a_provider_goes_with_its_models(admin_client: Client, provider: Provider) -> None:
+    UpstreamModel.objects.create(provider=provider, name="m", abilities={"tools": False})
+    url = reverse("admin:providers_provider_delete", args=[provider.pk])
+    assert admin_client.post(url, {"post": "yes"}).status_code == 302
+    assert not Provider.objects.exists() and not UpstreamModel.objects.exists()

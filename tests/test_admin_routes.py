@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -62,6 +63,7 @@ def test_illegal_route_names(name: str) -> None:
         ({"written": ""}, "Give the value"),
         ({"name": "Model"}, "decided by the route"),
         ({"written": "NaN"}, "not JSON"),
+        ({"written": "[" * 100_000}, "not JSON"),
     ],
 )
 def test_illegal_rewrites(admin_client: Client, typed: dict[str, str], error: str) -> None:
@@ -116,3 +118,20 @@ def test_turning_off_and_on_makes_revisions(
     newest = Revision.objects.latest("number")
     page = admin_client.get(reverse("admin:routing_revision_change", args=[newest.number])).content.decode()
     assert newest.actor == "admin" and "admin" in page and "changed" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_forcing_breakers_from_the_list_makes_revisions(admin_client: Client, provider: Provider) -> None:
+    other = Provider.objects.create(name="other", kind="openai")
+    url = reverse("admin:providers_provider_changelist")
+    for action, breaker, word in (
+        ("hold_open", "open", "held open"),
+        ("hold_closed", "closed", "held closed"),
+        ("let_go", "", "on"),
+    ):
+        before = Revision.objects.latest("number").number
+        admin_client.post(url, {"action": action, "_selected_action": [provider.pk, other.pk]})
+        assert set(Provider.objects.values_list("breaker", flat=True)) == {breaker}
+        changes = [change["id"] for row in Revision.objects.filter(number__gt=before) for change in row.changes]
+        assert sorted(changes) == [provider.pk, other.pk]
+        assert len(re.findall(rf">\s*{word}\s*<", admin_client.get(url).content.decode())) == 2

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.test import APIClient
 
 import providers.serializers
 import tenants.serializers
-from gateway_project.rest import rest_framework
 from providers.models import Credential, Provider
+from routing.api_guard import Guarded, renderers
+from routing.api_urls import urlpatterns
 from routing.models import Defaults, Revision, Target
 from tenants.models import Tenant
 from tests.api_site import (
@@ -32,11 +34,14 @@ def _bodies() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     return {
         "provider": ({"name": "groq", "kind": "groq"}, {"title": "Groq", "max_retries": 1}),
         "credential": ({"provider": "main", "name": "spare", "secret": SECRET}, {"weight": 3}),
+        "model": ({"provider": "main", "name": "gpt-5"}, {"abilities": {"tools": False}}),
         "tenant": ({"name": "globex"}, {"title": "Globex", "enabled": False}),
         "key": (
             {"tenant": "acme", "name": "test"},
             {"allowed_models": ["gpt-*"], "expires_at": "2030-01-01T00:00:00Z"},
         ),
+        "price": ({"model": "own-*", "rates": {"input_tokens": "2.5"}}, {"beyond": True, "note": "by contract"}),
+        "project": ({"tenant": "acme", "name": "batch"}, {"title": "Batch", "requests_per_day": 5}),
         "route": ({"name": "claude-*"}, {"title": "Claude", "reply_model": "asked"}),
         "target": (
             {"route": "gpt-*", "provider": "main", "model": "gpt-5"},
@@ -141,11 +146,16 @@ def test_what_is_not_there_is_404(api: APIClient, path: str) -> None:
     assert api.get(f"/api/v1/{path}").status_code == 404
 
 
+def test_every_url_is_guarded_whatever_the_project_has_set() -> None:
+    views = [pattern.callback for pattern in urlpatterns]
+    assert [view for view in views if not issubclass(getattr(view, "cls", None) or view.view_class, Guarded)] == []
+
+
 def test_json_only_unless_debugging(api: APIClient) -> None:
     assert api.get(reverse("api:tenant-list"), HTTP_ACCEPT="text/html").status_code == 406
     assert api.get(reverse("api:tenant-list"))["content-type"] == "application/json"
-    assert [name for name in rest_framework(debug=False)["DEFAULT_RENDERER_CLASSES"] if "Browsable" in name] == []
-    assert [name for name in rest_framework(debug=True)["DEFAULT_RENDERER_CLASSES"] if "Browsable" in name]
+    assert renderers(debug=False) == (JSONRenderer,)
+    assert renderers(debug=True) == (JSONRenderer, BrowsableAPIRenderer)
 
 
 def test_the_two_copies_of_cleaned_are_one() -> None:

@@ -53,6 +53,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("credential", {"provider": "main", "name": "spare", "secret": ""}, "secret"),
     ("credential", {"provider": "main", "secret": SECRET}, "non_field_errors"),
     ("credential", {"provider": "gone", "name": "spare", "secret": SECRET}, "provider"),
+    ("model", {"provider": "main", "name": "gpt-4o"}, "non_field_errors"),
+    ("model", {"provider": "main", "name": "x", "details": {}, "seen_at": "now", "abilities": {"x": 1}}, "abilities"),
     ("tenant", {"name": "acme"}, "name"),
     ("tenant", {"name": "x", "enabled": "perhaps"}, "enabled"),
     ("key", {"name": "x"}, "tenant"),
@@ -95,6 +97,8 @@ def test_wrong_input_names_its_field(
         ("route", {"name": "other"}),
         ("key", {"tenant": "other"}),
         ("credential", {"provider": "other"}),
+        ("model", {"provider": "other"}),
+        ("model", {"name": "other"}),
     ],
 )
 def test_what_others_refer_to_cannot_be_changed(

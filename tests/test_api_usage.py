@@ -9,7 +9,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from tenants import histogram
-from tenants.models import UsageDay, UsageHour
+from tenants.models import TagDay, UsageDay, UsageHour
 from tests.admin_site import add_usage
 from tests.api_site import (
     WRITE,
@@ -69,6 +69,44 @@ def test_a_usage_report_that_is_not_understood(api: APIClient, query: str, field
     response = api.get(reverse("api:usage") + query)
     assert response.status_code == 400
     assert field in response.json()
+
+
+def test_the_usage_report_by_project_and_tag(api: APIClient) -> None:
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    names = {"tenant_id": 4, "tenant": "acme", "project_id": 8, "project": "web", "key_id": 1, "key": "k", "route": "r"}
+    sums = {"requests": 4, "cost": 7, "cache_read_tokens": 30, "cache_write_tokens": 2, "reasoning_tokens": 6}
+    UsageDay.objects.create(start=start, provider_id=1, provider="p", **names, **sums)
+    TagDay.objects.create(start=start, tenant_id=4, tenant="acme", tag="prod", **sums)
+    url, asked = reverse("api:usage"), {"start": "2026-05-01T00:00", "end": "2026-05-02T00:00"}
+    for query, name, number in (
+        ({"by": "project"}, "web", 8),
+        ({"by": "tag"}, "prod", None),
+        ({"by": "tenant", "tag": "prod"}, "acme", 4),
+        ({"by": "model", "project": "web"}, "r", None),
+    ):
+        (row,) = api.get(url, {**asked, **query}).json()["rows"]
+        assert (row["name"], row["id"]) == (name, number) and {key: row[key] for key in sums} == sums
+    for query in ({"by": "tag", "key": "k"}, {"by": "provider", "tag": "prod"}):
+        assert api.get(url, {**asked, **query}).json().keys() == {"by"}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("end_user=ann", ["ann"]),
+        ("project_id=8", ["ann"]),
+        ("interrupted=1", ["cut"]),
+        ("bound_exceeded=true", ["over"]),
+        ("without_price=1", ["over", "cut"]),
+        ("without_price=0&interrupted=0", ["ann"]),
+    ],
+)
+def test_usage_rows_of_some_kind(api: APIClient, query: str, found: list[str]) -> None:
+    add_usage(request_id="ann", end_user="ann", project_id=8, cost=1)
+    add_usage(request_id="cut", end_user="bob", interrupted=True)
+    add_usage(request_id="over", bound_exceeded=True)
+    page = api.get(f"{reverse('api:request-list')}?{query}").json()
+    assert [row["request_id"] for row in page["results"]] == found
 
 
 def test_usage_rows_page_by_page(api: APIClient) -> None:

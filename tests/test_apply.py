@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
 from pytest_django.fixtures import Settings as SettingsWrapper
 
 from providers.models import Credential, Provider
-from routing.apply_read import Refused
+from routing.apply import apply
+from routing.apply_read import Refused, read
 from routing.models import Alias, Defaults, Revision, Rewrite, Route, Target
 from tenants import keys
 from tenants.models import ApiKey, Tenant
 from tests.apply_site import GOLDEN, SECRETS, apply_environment, do, everything, run
+from tests.readme_hooks import house_rules
 
 pytestmark = pytest.mark.django_db
-assert apply_environment  # the fixture
+assert apply_environment and house_rules  # fixtures
 
 
 @pytest.mark.parametrize("file", sorted(GOLDEN.glob("*.yaml")), ids=lambda file: file.stem)
@@ -90,6 +93,18 @@ def test_what_the_full_file_makes(settings: SettingsWrapper) -> None:
         ("gpt-5-nano", "acme"),
     ]
     assert list(Defaults.objects.values_list("provider__name", "model")) == [("main", "gpt-5-mini")]
+
+
+def test_the_files_in_the_readme_apply(monkeypatch: pytest.MonkeyPatch, house_rules: Any) -> None:
+    text = (GOLDEN.parents[2] / "README.md").read_text()
+    for name in re.findall(r"env:(\w+)", text):
+        monkeypatch.setenv(name, f"{name}-0123456789")
+    files = re.findall(r"^```yaml\n(.+?)^```", text, re.MULTILINE | re.DOTALL)
+    files = [file for file in files if "house_rules" not in file]  # whose class test_hooks_readme.py makes
+    assert len(files) >= 2
+    for file in files:
+        assert apply(read(file)).lines
+        assert apply(read(file)).lines == []
 
 
 def test_only_the_fields_named_are_set() -> None:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.abilities import FLAGS, Ability, read_ability
 from providers.chat import BadRequest
-from routing.conditions import DAYS, KNOWN, Ability, read_ability, read_conditions, reject
-from routing.facts import FLAGS, Facts
+from routing.conditions import DAYS, KNOWN, read_conditions, reject
+from routing.facts import Facts
 from tests import recordings
 
 MONDAY = float(calendar.timegm((2026, 6, 1, 0, 0, 0)))  # a Monday

@@ -12,9 +12,10 @@ import pytest
 
 from routing import urls
 from routing.endpoint import Endpoint
+from routing.held import ANSWER
 from routing.table import Target
-from tenants.keys import Names
 from tenants.objects import StoredObject
+from tenants.terms import Level, Names
 from tests.inprocess import KEY, OTHER_KEY, Plane, plane, route, table, upstream
 
 pytestmark = pytest.mark.asyncio
@@ -83,7 +84,8 @@ IDS = [f"{method} {path}" for method, path, _ in ROWS]
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    return httpx.Response(200, json={"id": "x", "usage": {}})
+    """Whatever is asked for is there: a reply without it counts as none."""
+    return httpx.Response(200, json={"id": "x", "usage": {}, **{name: [{}] for name in ANSWER.values()}})
 
 
 def everything(endpoint: Endpoint | None = None, **changes: Any) -> Any:
@@ -140,7 +142,7 @@ async def test_without_a_key_it_is_401(method: str, path: str, endpoint: Endpoin
 @pytest.mark.parametrize(("method", "path", "endpoint"), ROWS, ids=IDS)
 async def test_a_model_that_the_key_may_not_use_is_403_or_404(method: str, path: str, endpoint: Endpoint) -> None:
     made = everything()
-    keys = {digest: replace(key, allowed_models=Names(["other"])) for digest, key in made.keys.items()}
+    keys = {digest: replace(key, level=Level("key", models=Names(["other"]))) for digest, key in made.keys.items()}
     async with plane(replace(made, keys=keys), answer) as p:
         reply = await call(p, method, path, endpoint)
         if path.endswith("/models"):

@@ -12,7 +12,8 @@ import pytest
 
 from routing.options import Options
 from routing.table import Rewrite, Target
-from tenants.keys import Key, Names, Tenant
+from tenants.keys import Key, Tenant
+from tenants.terms import Level, Names
 from tests.inprocess import KEY, OTHER_KEY, SECRET, plane, route, sse, table, upstream
 
 pytestmark = pytest.mark.asyncio
@@ -167,9 +168,9 @@ async def test_a_key_in_the_query_counts_on_gemini_paths_only() -> None:
     [
         ({"enabled": False}, 401, "auth"),
         ({"expires_at": 1.0}, 401, "auth"),
-        ({"allowed_models": Names(["other", "gp-*"])}, 403, "permission"),
-        ({"allowed_providers": Names(["other"])}, 403, "permission"),
-        ({"allowed_models": Names(["gp*"])}, 200, ""),
+        ({"level": Level("key", models=Names(["other", "gp-*"]))}, 403, "permission"),
+        ({"level": Level("key", providers=Names(["other"]))}, 403, "permission"),
+        ({"level": Level("key", models=Names(["gp*"]))}, 200, ""),
         ({"tenant_id": 99}, 403, "permission"),
     ],
 )
@@ -559,7 +560,7 @@ async def test_listings_have_each_dialects_shape_and_only_what_the_key_may() -> 
         assert gemini["models"][0]["name"] == "models/gpt"
         assert (await p.client.get("/v1/models/gpt-5")).json()["id"] == "gpt-5"
         assert (await p.client.get("/v1/models/none")).status_code == 404
-        keys = {digest: replace(key, allowed_models=Names(["gpt-5"])) for digest, key in made.keys.items()}
+        keys = {digest: replace(key, level=Level("key", models=Names(["gpt-5"]))) for digest, key in made.keys.items()}
         p.gateway.table = replace(made, keys=keys)
         assert [m["id"] for m in (await p.client.get("/v1/models")).json()["data"]] == ["gpt-5"]
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenants import keys
-from tenants.keys import Key, Names
+from tenants.keys import Key
+from tenants.terms import Names
 
 
 @given(st.text(), st.binary(max_size=200))

@@ -23,7 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_an_entry_is_a_usage_row_column_for_column() -> None:
-    assert list(Entry.__slots__) == [field.attname for field in Usage._meta.concrete_fields]
+    columns = [field.attname for field in Usage._meta.concrete_fields]
+    assert list(Entry.__slots__) == [*columns, "charges", "bound", "if_interrupted"]
+
+
+def test_in_memory_nothing_comes_before_the_dispatch() -> None:
+    ledger, entry = Ledger(), Entry()
+    ledger.intend(entry, {"1/0/b1.1/": 5}, "v1")
+    ledger.checkpoint(entry)
+    assert not ledger.blocks and len(ledger) == 0
 
 
 def test_an_id_is_a_uuid7_of_now() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging.config
 import tracemalloc
 from typing import Any
 
@@ -252,6 +253,7 @@ def test_malformed_forms_are_refused(body: bytes) -> None:
 
 
 def test_no_error_is_logged_and_none_repeats_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
     with caplog.at_level(0):
         for one in [*MALFORMED, *TWICE, *ALONE, b"secret"]:
             assert "expensive" not in str(refused(form(MODEL, one)))

@@ -150,6 +150,12 @@ def test_an_operators_first_hour(visitor: Visitor, gateway: live.Gateway) -> Non
     live.wait_until(lambda: _listed(visitor), "the request stands in the list")
     page.click("#result_list a >> nth=0")
     page.wait_for_selector("text=Whose request it was.")
+    page.wait_for_selector("text=The route was found by")
+    narrow(page)
+    visitor.go("/admin/providers/provider/")
+    page.click("th a:has-text('demo')")
+    page.wait_for_selector("text=no circuit breaker is open")
+    narrow(page)
     visitor.go("/admin/usage-report/?by=tenant&period=24h")
     assert page.evaluate("Chart.getChart('chart').data.labels") == ["acme"]
     with page.expect_download() as download:
@@ -180,9 +186,14 @@ def test_every_page_of_the_sidebar(visitor: Visitor) -> None:
     for path in paths:
         visitor.go(path)
         assert page.title().endswith("LLM gateway"), path
-        page.set_viewport_size(PHONE)
-        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")  # no page is wider than a phone
-        page.set_viewport_size({"width": 1280, "height": 800})
+        narrow(page)
+
+
+def narrow(page: Any) -> None:
+    """No page is wider than a phone."""
+    page.set_viewport_size(PHONE)
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_the_reports_period_fields(visitor: Visitor) -> None:

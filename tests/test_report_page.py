@@ -11,12 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission, User
+from django.db import connections
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from tenants import histogram, report_table, reports
-from tenants.models import ApiKey, Tenant, UsageDay, UsageHour
+from tenants.models import ApiKey, TagDay, Tenant, UsageDay, UsageHour
 from tenants.report_form import GROUPINGS, ReportForm, preset
 from tests.admin_site import EVIL
 
@@ -130,6 +132,20 @@ def test_filters(admin_client: Client, use: None, filters: dict[str, str], reque
     assert "<script>alert" not in text
 
 
+def test_projects_and_tags(admin_client: Client, use: None) -> None:
+    add(DAY, project_id=4, project="shop", key_id=9, requests=7)
+    sums = {"tenant_id": 1, "tenant": "acme", "requests": 4, "cost": 5, "cache_read_tokens": 30, "reasoning_tokens": 6}
+    TagDay.objects.create(start=DAY, tag=EVIL, **sums)
+    text = admin_client.get(URL, {**CUSTOM, "by": "project", "tenant": "acme"}).content.decode()
+    assert [row[:2] for row in cells(text)] == [["acme", "15"], ["acme · shop", "7"]]
+    assert "?tenant=acme&amp;project=shop&amp;by=key" in text
+    text = admin_client.get(URL, {**CUSTOM, "by": "key", "project": "shop"}).content.decode()
+    assert [row[1] for row in cells(text)] == ["7"]
+    text = admin_client.get(URL, {**CUSTOM, "by": "tag"}).content.decode()
+    assert [row[1:8] for row in cells(text)] == [["4", "0", "0", "30", "0", "0", "6"]]
+    assert EVIL not in text and "by=day" in text
+
+
 @pytest.mark.parametrize(
     ("asked", "error"),
     [
@@ -142,6 +158,8 @@ def test_filters(admin_client: Client, use: None, filters: dict[str, str], reque
         ({"by": EVIL}, "valid choice"),
         ({"tenant": "x\x00"}, "Null characters"),
         ({"tenant": "x" * 64}, "at most 63"),
+        ({"by": "tag", "model": "fast"}, "only the tenant and the day"),
+        ({"by": "key", "tag": "prod"}, "only the tenant and the day"),
     ],
 )
 def test_wrong_questions_are_form_errors(admin_client: Client, asked: dict[str, str], error: str) -> None:
@@ -204,7 +222,9 @@ def test_csv_is_streamed_on_asgi_too(admin_user: User, use: None) -> None:
     async def fetch() -> bytes:
         reply: Any = await client.get(URL, CSV)
         assert reply.is_async
-        return b"".join([piece async for piece in reply.streaming_content])
+        content = b"".join([piece async for piece in reply.streaming_content])
+        await sync_to_async(connections.close_all)()  # of the thread that answered
+        return content
 
     assert asyncio.run(fetch()).count(b"\r\n") == 4
 
@@ -221,20 +241,10 @@ def test_only_those_who_may_see_usage(client: Client, use: None) -> None:
 
 def test_the_index_sums_up_the_last_day(admin_client: Client) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
-    UsageHour.objects.create(
-        start=hour,
-        tenant_id=1,
-        tenant="t",
-        key_id=1,
-        key="k",
-        route=EVIL,
-        provider_id=1,
-        provider="p",
-        requests=1234,
-        errors=617,
-        input_tokens=9_000_001,
-        cost=2_500_000_000,
-    )
+    sums = {"requests": 1234, "errors": 617, "input_tokens": 9_000_001, "cost": 2_500_000_000}
+    names = {"tenant_id": 1, "tenant": "t", "key_id": 1, "key": "k", "route": EVIL, "provider_id": 1, "provider": "p"}
+    UsageHour.objects.create(start=hour, **names, **sums)
+    UsageDay.objects.create(start=hour.replace(hour=0), **names, **sums)  # what the last hour of a day is read from
     text = admin_client.get("/admin/").content.decode()
     assert "1,234" in text and "50.0% of requests" in text and "9,000,001" in text and "$2.5000" in text
     assert "&lt;script&gt;alert" in text and "<script>alert" not in text

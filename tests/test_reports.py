@@ -7,6 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -16,19 +17,21 @@ from django.test.utils import CaptureQueriesContext
 
 from tenants.drain import write
 from tenants.models import ApiKey, Tenant, Usage, UsageDay, UsageHour
-from tenants.reports import BY, Row, as_csv, report, whole_hours
+from tenants.reports import BY, Row, as_csv, fits, report, whole_hours
 from tests import rollup_seed
 from tests.usage_entries import MIDNIGHT, TOKENS, an_entry, random_entries
 
 pytestmark = pytest.mark.django_db
 START = datetime.fromtimestamp(MIDNIGHT, UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-IDENTITY: dict[str, Callable[[Usage], Any]] = {
-    "tenant": lambda row: (row.tenant, row.tenant_id, ""),
-    "key": lambda row: (row.key, row.key_id, row.tenant),
-    "model": lambda row: (row.route, None, ""),
-    "provider": lambda row: (row.provider, row.provider_id, ""),
-    "day": lambda row: (f"{row.created_at:%Y-%m-%d}", None, ""),
+IDENTITY: dict[str, Callable[[Usage], list[Any]]] = {
+    "tenant": lambda row: [(row.tenant, row.tenant_id, "")],
+    "project": lambda row: [(row.project, row.project_id, row.tenant)],
+    "key": lambda row: [(row.key, row.key_id, row.tenant)],
+    "model": lambda row: [(row.route, None, "")],
+    "provider": lambda row: [(row.provider, row.provider_id, "")],
+    "tag": lambda row: [(tag, None, row.tenant) for tag in row.declared],
+    "day": lambda row: [(f"{row.created_at:%Y-%m-%d}", None, "")],
 }
 
 
@@ -40,9 +43,9 @@ def expected(rows: list[Usage], by: str) -> dict[Any, tuple[list[int], list[int]
         bad = row.status >= 400 or bool(row.error_kind)
         unpriced = row.cost is None and (row.status < 400 or row.input_tokens > 0 or row.output_tokens > 0)
         facts = [1, bad, *(getattr(row, name) for name in TOKENS), row.cost or 0, unpriced]
-        group = IDENTITY[by](row)
-        sums[group] = [a + b for a, b in zip(sums[group], facts, strict=True)]
-        durations[group].append(row.duration_us)
+        for group in IDENTITY[by](row):
+            sums[group] = [a + b for a, b in zip(sums[group], facts, strict=True)]
+            durations[group].append(row.duration_us)
     return {group: (sums[group], sorted(durations[group])) for group in sums}
 
 
@@ -93,9 +96,14 @@ FILTERS: list[dict[str, str | int]] = [
     {"provider": "provider-1"},
     {"provider": 0},
     {"tenant": "tenant-2", "key": "key-0", "model": "slow"},
+    {"project": "project-11"},
+    {"project": 0},
+    {"tag": "prod"},
+    {"tag": "nightly", "tenant": 2},
 ]
 COLUMNS = {
     "tenant": ("tenant_id", "tenant"),
+    "project": ("project_id", "project"),
     "key": ("key_id", "key"),
     "model": ("", "route"),
     "provider": ("provider_id", "provider"),
@@ -104,11 +112,14 @@ COLUMNS = {
 
 @pytest.mark.parametrize("by", BY)
 def test_filters_narrow_it(rows: list[Usage], by: str) -> None:
-    for filters in FILTERS:
-        wanted = {COLUMNS[name][isinstance(value, str)]: value for name, value in filters.items()}
-        within = [row for row in rows if all(getattr(row, column) == value for column, value in wanted.items())]
+    for filters in filter(partial(fits, by), FILTERS):
+        tag = filters.get("tag")
+        wanted = {COLUMNS[name][isinstance(value, str)]: value for name, value in filters.items() if name != "tag"}
+        tagged = [row for row in rows if tag is None or tag in row.declared]
+        within = [row for row in tagged if all(getattr(row, column) == value for column, value in wanted.items())]
         assert 0 < len(within) < len(rows)
-        assert_equal(report(*PERIODS["all"], by, filters), within, by)
+        if by != "tag" or tag is None:
+            assert_equal(report(*PERIODS["all"], by, filters), within, by)
 
 
 def test_bounds_move_outwards_to_the_hour() -> None:
@@ -145,6 +156,9 @@ def test_nothing_found_and_turned_periods_are_empty(rows: list[Usage], start: da
         ("hour", {}, START),
         ("tenant", {"status": "200"}, START),
         ("tenant", {"model": 5}, START),
+        ("day", {"tag": 5}, START),
+        ("tag", {"model": "fast"}, START),
+        ("key", {"tag": "prod"}, START),
         ("tenant", {}, START.replace(tzinfo=None)),
     ],
 )
@@ -182,6 +196,26 @@ def test_keys_of_the_same_name_stay_apart_and_tell_their_tenant() -> None:
         ("main", "a", 1),
         ("main", "b", 2),
     ]
+
+
+def test_what_has_no_project_stands_by_its_tenant() -> None:
+    write([an_entry(cost=1), an_entry(cost=2, tenant_id=2, tenant="b"), an_entry(cost=4, project_id=9, project="web")])
+    found = report(START, START + DAY, "project")
+    assert [(row.name, row.id, row.tenant, row.cost) for row in found] == [
+        ("web", 9, "acme", 4),
+        ("", 0, "b", 2),
+        ("", 0, "acme", 1),
+    ]
+
+
+def test_tags_of_the_same_name_stay_apart_and_one_is_found_by_tenant_and_day() -> None:
+    write([an_entry(declared=["prod", "other"], cost=3), an_entry(declared=["prod"], cost=1, tenant_id=2, tenant="b")])
+    found = [(row.name, row.tenant, row.cost) for row in report(START, START + DAY, "tag")]
+    assert found == [("other", "acme", 3), ("prod", "acme", 3), ("prod", "b", 1)]
+    of_one = {"tag": "prod"}
+    assert [row.cost for row in report(START, START + DAY, "tenant", of_one)] == [3, 1]
+    assert [row.cost for row in report(START, START + DAY, "day", {**of_one, "tenant": "b"})] == [1]
+    assert [row.cost for row in report(START, START + DAY, "tag", of_one)] == [3, 1]
 
 
 def test_a_renamed_key_is_one_row_under_its_last_name_and_found_by_it() -> None:

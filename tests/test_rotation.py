@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -17,14 +16,9 @@ from tests import recordings
 NOW = 1_780_000_000.0
 
 
-@dataclass(frozen=True)
-class Weighted(Credential):
-    weight: int = 1
-
-
 def credential(id: int, weight: int = 1, secret: str = "") -> Credential:
     secret = secret or f"secret-{id}"
-    return Weighted(id, (b"authorization", secret.encode()), secret, weight=weight)
+    return Credential(id, (b"authorization", secret.encode()), secret, weight=weight)
 
 
 def upstream(*credentials: Credential, id: int = 1) -> Upstream:
@@ -88,12 +82,24 @@ def test_a_403_alone_closes_nothing() -> None:
     provider = upstream(first, second)
     rotation.punish(provider, first, 403, {}, NOW, "m")
     assert chosen(rotation, provider, NOW) == {2}
-    rotation.punish(provider, second, 429, {}, NOW, "m")
+    rotation.punish(provider, second, 429, {b"retry-after": b"5"}, NOW, "m")
     assert chosen(rotation, provider, NOW) == {1}
+    assert not rotation.fresh(provider, NOW, "m")
     assert rotation.wait(provider, NOW, "m") == 0
-    rotation.punish(provider, first, 401, {}, NOW, "m")
+    rotation.punish(provider, first, 401, {b"retry-after": b"60"}, NOW, "m")
     assert chosen(rotation, provider, NOW) == set()
     assert rotation.wait(provider, NOW, "m") == 5
+    assert rotation.why(provider, NOW, "m") == 429
+
+
+def test_a_429_that_says_no_time_closes_nothing() -> None:
+    rotation, first, second = Rotation(), credential(1), credential(2)
+    provider = upstream(first, second)
+    rotation.punish(provider, first, 429, {}, NOW, "m")
+    assert chosen(rotation, provider, NOW) == {2} and rotation.fresh(provider, NOW, "m")
+    rotation.punish(provider, second, 429, {}, NOW, "m")
+    assert chosen(rotation, provider, NOW) == {1, 2} and not rotation.fresh(provider, NOW, "m")
+    assert rotation.wait(provider, NOW, "m") == rotation.why(provider, NOW, "m") == 0
 
 
 @pytest.mark.parametrize("status", [200, 400, 404, 408, 422, 500, 503])
@@ -129,7 +135,7 @@ def test_refusals_at_one_time_are_one() -> None:
 def test_a_new_secret_is_used_at_once() -> None:
     rotation, old, new = Rotation(), credential(1), credential(1, secret="another")
     rotation.punish(upstream(old), old, 401, {}, NOW)
-    assert chosen(rotation, upstream(old), NOW) == set()
+    assert not rotation.fresh(upstream(old), NOW) and rotation.fresh(upstream(new), NOW)
     assert chosen(rotation, upstream(new), NOW) == {1}
     assert rotation.punish(upstream(new), new, 401, {}, NOW + 61) == 60
 
@@ -152,7 +158,7 @@ def test_rests_are_bounded() -> None:
 
 def test_providers_without_a_key_are_apart() -> None:
     rotation, one, other = Rotation(), upstream(id=1), upstream(id=2)
-    rotation.punish(one, one.credentials[0], 429, {}, NOW, "m")
+    rotation.punish(one, one.credentials[0], 429, {b"retry-after": b"5"}, NOW, "m")
     assert chosen(rotation, one, NOW) == set()
     assert chosen(rotation, other, NOW) == {0}
 

@@ -49,6 +49,7 @@ def manage(data: Path, *arguments: str, **extra: str) -> subprocess.CompletedPro
         ("DATABASE_URL", "nonsense"),
         ("GATEWAY_ENCRYPTION_KEYS", "short"),
         ("GATEWAY_KEY_PEPPERS", "short"),
+        ("GATEWAY_EMAIL_URL", "mail.example.com"),
     ],
 )
 def test_a_value_not_understood_stops_the_start_and_names_the_variable(tmp_path: Path, name: str, text: str) -> None:

@@ -39,11 +39,12 @@ def shown(client: Client, **query: Any) -> list[str]:
 @pytest.fixture
 def rows() -> None:
     now = timezone.now()
-    add_usage(now - timedelta(days=40), request_id="old", tenant_id=1, route="fast", provider_id=5)
-    add_usage(now - timedelta(days=2), request_id="days", tenant_id=2, error_kind="timeout", status=504)
+    add_usage(now - timedelta(days=40), request_id="old", tenant_id=1, route="fast", provider_id=5, interrupted=True)
     add_usage(
-        now - timedelta(minutes=5), request_id="now", tenant_id=1, error_kind="cancelled", route="slow", provider_id=6
+        now - timedelta(days=2), request_id="days", tenant_id=2, error_kind="timeout", status=504, bound_exceeded=True
     )
+    facts = {"error_kind": "cancelled", "route": "slow", "provider_id": 6, "end_user": "ann/é", "cost": 5}
+    add_usage(now - timedelta(minutes=5), request_id="now", tenant_id=1, **facts)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,13 @@ def rows() -> None:
         ({"provider": "6"}, ["now"]),
         ({"provider": "x'"}, ["now", "days", "old"]),
         ({"tenant": "x"}, ["now", "days", "old"]),
+        ({"marked": "interrupted"}, ["old"]),
+        ({"marked": "exceeded"}, ["days"]),
+        ({"marked": "unpriced"}, ["old"]),
+        ({"marked": "x"}, ["now", "days", "old"]),
+        ({"end_user": "ann/é"}, ["now"]),
+        ({"end_user": "ann/é", "tenant": "1"}, ["now"]),
+        ({"end_user": "ann"}, []),
         ({"period": "x"}, ["now", "days", "old"]),
         ({"q": "days"}, ["days"]),
         ({"q": "day"}, []),
@@ -97,6 +105,13 @@ def test_filter_choices(admin_client: Client) -> None:
     )
     text = admin_client.get(LIST).content.decode()
     assert "?tenant=" in text and "&lt;script&gt;" in text and EVIL not in text and "<script>alert" not in text
+
+
+def test_an_end_user_is_a_link_to_what_he_asked_for(admin_client: Client) -> None:
+    row = add_usage(end_user="a&b/é")
+    for url in (LIST, reverse("admin:tenants_usage_change", args=[row.pk])):
+        text = admin_client.get(url).content.decode()
+        assert f'href="{LIST}?end_user=a%26b%2F%C3%A9"' in text and "a&amp;b/é</a>" in text
 
 
 def test_nobody_writes(client: Client) -> None:

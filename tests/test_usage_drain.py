@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import connections
 
-from tenants import drain as drain_module
-from tenants.drain import Drain, write
-from tenants.ledger import Entry, Ledger
+from tenants.drain import write
+from tenants.ledger import Entry
 from tenants.models import Usage, UsageDay, UsageHour
 from tenants.rows import MOST_COST, TAGS
-from tenants.statements import writing
 from tests.usage_entries import MIDNIGHT, an_entry, assert_rollups_are_the_sum_of_the_rows, random_entries
 
 pytestmark = pytest.mark.django_db
 threaded = pytest.mark.django_db(transaction=True)
-PATIENCE = 30.0
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
-
-
-@pytest.fixture
-def drain(ledger: Ledger) -> Iterator[Drain]:
-    made = Drain(ledger, interval=0.01)
-    yield made
-    made.stop(PATIENCE)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 def full_entry() -> Entry:
@@ -52,7 +26,9 @@ def full_entry() -> Entry:
     values: dict[str, Any] = {}
     for number, field in enumerate(dataclasses.fields(Entry), 1):
         values[field.name] = number if "int" in str(field.type) else f"{field.name}-é"[:10]
-    values |= {"created_at": 1_767_225_600.123456, "stream": True, "estimated": True, "tags": ["a", "ü", "\U0001f600"]}
+    values |= dict.fromkeys(("stream", "estimated", "interrupted", "bound_exceeded"), True)
+    values |= {"created_at": 1_767_225_600.123456, "tags": ["a", "ü", "\U0001f600"], "declared": ["a", "other"]}
+    values |= {"charges": {"0/0/b1.1/": 5}}
     values |= {"id": UUID(int=7 << 76 | 2 << 62 | 5), "corrects": UUID(int=7 << 76 | 2 << 62 | 4), "kind": "charge"}
     return Entry(**values)
 
@@ -64,7 +40,10 @@ def test_every_field_is_stored_as_it_was() -> None:
     entry = full_entry()
     assert write([entry]) == 0
     row = Usage.objects.get()
-    expected = dataclasses.asdict(entry) | {"created_at": datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)}
+    columns = {field.attname for field in Usage._meta.fields}
+    told = {name: value for name, value in dataclasses.asdict(entry).items() if name in columns}
+    assert dataclasses.asdict(entry).keys() - columns == {"charges", "bound", "if_interrupted"}
+    expected = told | {"created_at": datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)}
     assert {name: getattr(row, name) for name in expected} == expected
 
 
@@ -190,166 +169,4 @@ def test_writers_at_the_same_time_lose_no_sum() -> None:
     for thread in threads:
         thread.join()
     assert failures == [] and Usage.objects.count() == 800
-    assert_rollups_are_the_sum_of_the_rows()
-
-
-# The thread
-
-
-@threaded
-def test_what_is_recorded_is_stored_without_asking(ledger: Ledger, drain: Drain) -> None:
-    drain.start()
-    for entry in random_entries(30):
-        ledger.record(entry)
-    until(lambda: Usage.objects.count() == 30)
-    assert_rollups_are_the_sum_of_the_rows()
-
-
-@threaded
-def test_flush_returns_when_all_is_stored(ledger: Ledger) -> None:
-    drain = Drain(ledger, interval=PATIENCE, batch=40)
-    drain.start()
-    for entry in random_entries(100):
-        ledger.record(entry)
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 100
-    assert (drain.written, drain.refused, drain.failures) == (100, 0, 0) and drain.seconds > 0
-    assert drain.stop(PATIENCE)
-
-
-@threaded
-def test_stop_stores_what_is_left_and_ends_the_thread(ledger: Ledger) -> None:
-    drain = Drain(ledger, interval=PATIENCE)
-    drain.start()
-    thread = drain._thread
-    for entry in random_entries(1500):
-        ledger.record(entry)
-    assert drain.stop(PATIENCE) and Usage.objects.count() == 1500
-    assert thread is not None and not thread.is_alive()
-    assert drain.stop(PATIENCE)
-    drain.start()
-    ledger.record(an_entry())
-    assert drain.stop(PATIENCE) and Usage.objects.count() == 1501
-
-
-@threaded
-def test_it_waits_while_another_process_writes(ledger: Ledger, drain: Drain) -> None:
-    ledger.record(an_entry())
-    with writing("default"):
-        drain.start()
-        until(lambda: len(ledger) == 0)  # taken, and waiting for the lock
-        assert not drain.flush(0.2) and Usage.objects.count() == 0
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 1
-
-
-# Failure
-
-
-class Broken:
-    """Stands before ``writing``: fails ``times`` times with ``error``, before or after what was written is committed."""
-
-    def __init__(self, error: Exception, *, times: int = 10**9, after_commit: bool = False) -> None:
-        self.error, self.times, self.after_commit, self.tries = error, times, after_commit, 0
-
-    @contextmanager
-    def writing(self, using: str) -> Iterator[Any]:
-        self.tries += 1
-        fails = self.tries <= self.times
-        if fails and not self.after_commit:
-            raise self.error
-        with writing(using) as statements:
-            yield statements
-        if fails:
-            raise self.error
-
-
-def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.levelno >= logging.ERROR]
-
-
-@threaded
-@pytest.mark.parametrize("error", [OperationalError("away"), InterfaceError("closed")])
-def test_with_the_database_away_all_is_kept_and_said_once(
-    error: Exception, ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    broken = Broken(error)
-    monkeypatch.setattr(drain_module, "writing", broken.writing)
-    entries = random_entries(50)
-    for entry in entries:
-        ledger.record(entry)
-    drain.start()
-    until(lambda: drain.failures >= 4)
-    assert len(errors(caplog)) == 1 and not drain.flush(0.01)
-    broken.times = 0
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 50 and len(ledger) == 0
-    assert len(errors(caplog)) == 1 and "again" in caplog.records[-1].message
-    assert_rollups_are_the_sum_of_the_rows()
-
-
-@threaded
-def test_one_stale_connection_is_no_error(
-    ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(
-        drain_module, "writing", Broken(OperationalError("server closed the connection"), times=1).writing
-    )
-    ledger.record(an_entry())
-    drain.start()
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 1 and caplog.records == []
-
-
-@threaded
-def test_a_commit_whose_answer_was_lost_is_not_counted_twice(
-    ledger: Ledger, drain: Drain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = Broken(OperationalError("lost"), times=1, after_commit=True)
-    monkeypatch.setattr(drain_module, "writing", broken.writing)
-    for entry in random_entries(40):
-        ledger.record(entry)
-    drain.start()
-    assert drain.flush(PATIENCE) and broken.tries > 1
-    assert Usage.objects.count() == 40
-    assert_rollups_are_the_sum_of_the_rows()
-
-
-@threaded
-def test_stop_without_a_database_keeps_the_entries_and_says_so(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(drain_module, "writing", Broken(OperationalError("away")).writing)
-    drain = Drain(ledger, interval=0.01)
-    ledger.record(an_entry())
-    drain.start()
-    assert not drain.stop(0.3)
-    assert len(ledger) == 1 and "CRITICAL" in [record.levelname for record in caplog.records]
-
-
-@threaded
-def test_a_table_that_is_missing_is_waited_for(ledger: Ledger, drain: Drain) -> None:
-    """The gateway may be up before `migrate` is."""
-    with connection.schema_editor() as editor:
-        editor.alter_db_table(UsageDay, "tenants_usageday", "tenants_elsewhere")
-    try:
-        ledger.record(an_entry())
-        drain.start()
-        until(lambda: drain.failures >= 2)
-        assert Usage.objects.count() == 0
-    finally:
-        with connection.schema_editor() as editor:
-            editor.alter_db_table(UsageDay, "tenants_elsewhere", "tenants_usageday")
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 1 and drain.refused == 0
-    assert_rollups_are_the_sum_of_the_rows()
-
-
-@threaded
-@pytest.mark.postgres
-def test_it_survives_the_end_of_its_connection(ledger: Ledger, drain: Drain) -> None:
-    ledger.record(an_entry())
-    drain.start()
-    assert drain.flush(PATIENCE)
-    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {others}")
-        assert cursor.fetchone()[0] >= 1
-    ledger.record(an_entry())
-    assert drain.flush(PATIENCE) and Usage.objects.count() == 2
     assert_rollups_are_the_sum_of_the_rows()

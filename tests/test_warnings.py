@@ -23,8 +23,8 @@ def demo() -> Provider:
 
 def route(name: str, *providers: Provider, **values: object) -> Route:
     made = Route.objects.create(name=name, **values)
-    for provider in providers:
-        Target.objects.create(route=made, provider=provider)
+    for number, provider in enumerate(providers):
+        Target.objects.create(route=made, provider=provider, model=f"m{number}" if number else "")
     return made
 
 
@@ -73,6 +73,74 @@ def test_a_target_whose_api_was_taken_away(demo: Provider) -> None:
     assert said() == []
     Provider.objects.update(apis=["chat"])
     assert said()[0][1] == page("routing_route", made.pk) and "embeddings" in said()[0][0]
+
+
+def test_a_route_whose_targets_only_stand_in(demo: Provider) -> None:
+    other = Provider.objects.create(name="other", kind="demo")
+    made = route("demo", demo, other)
+    made.targets.update(fallback_for="both")
+    ((text, url),) = said()
+    assert "only stand in for others" in text and url == page("routing_route", made.pk)
+    made.targets.filter(provider=other).update(fallback_for="")
+    assert said() == []
+    Provider.objects.filter(pk=other.pk).update(enabled=False)
+    assert len(said()) == 1
+    made.targets.update(enabled=False)
+    assert ["no usable target" in text for text, _ in said()] == [True]
+
+
+def test_sticking_by_something_with_another_strategy(demo: Provider) -> None:
+    made = route("demo", demo, sticky_by="user", strategy="round_robin")
+    ((text, url),) = said()
+    assert "its strategy is round_robin" in text and url == page("routing_route", made.pk)
+    Route.objects.update(strategy="sticky")
+    assert said() == []
+
+
+@pytest.mark.parametrize(
+    ("of_route", "of_provider", "words"),
+    [
+        ({"deadline": 5}, {}, "the connect timeout (10 s)"),
+        ({"deadline": 5, "connect_timeout": 6}, {}, "the connect timeout (6 s)"),
+        ({"deadline": 5, "connect_timeout": 2}, {}, ""),
+        ({"deadline": 30}, {}, ""),
+        ({"deadline": 30, "first_byte_timeout": 30.5}, {}, "the first-byte timeout (30.5 s)"),
+        ({"deadline": 30, "first_byte_timeout": 30, "idle_timeout": 300}, {}, ""),
+        ({"deadline": 30}, {"queue_wait": 60}, ""),
+        ({"deadline": 30}, {"queue_wait": 60, "max_concurrent": 1}, "the wait for a place at demo (60 s)"),
+        (
+            {"deadline": 5},
+            {"queue_wait": 60, "max_concurrent": 1},
+            "the connect timeout (10 s) and the wait for a place at demo (60 s)",
+        ),
+    ],
+)
+def test_a_deadline_that_a_limit_outlasts(
+    demo: Provider, of_route: dict[str, float], of_provider: dict[str, float], words: str
+) -> None:
+    made = route("demo", demo, demo, **of_route)
+    Provider.objects.update(**of_provider)
+    assert [url for _, url in said()] == ([page("routing_route", made.pk)] if words else [])
+    assert all(f"is over before {words}, so" in text for text, _ in said())
+    Route.objects.update(enabled=False)
+    assert said() == []
+
+
+def test_a_queue_without_places(demo: Provider) -> None:
+    Provider.objects.update(max_concurrent=4, max_waiting=0)
+    ((text, url),) = said()
+    assert "4 requests at once" in text and url == page("providers_provider", demo.pk)
+    Provider.objects.update(max_concurrent=0)
+    assert said() == []
+
+
+def test_a_breaker_that_is_held_open(demo: Provider, admin_client: Client) -> None:
+    Provider.objects.update(breaker="open")
+    ((text, url),) = said()
+    assert "held open" in text and url == page("providers_provider", demo.pk)
+    assert text in admin_client.get(url).content.decode()
+    Provider.objects.update(breaker="closed")
+    assert said() == []
 
 
 def test_defaults_that_lead_nowhere(demo: Provider) -> None:

@@ -15,8 +15,9 @@ from routing import consumers, lanes
 from routing.body import Budget
 from routing.connection_responses import ConnectionResponses
 from routing.options import Options
-from tenants.keys import Key, Names, Tenant
+from tenants.keys import Key, Tenant
 from tenants.responses import MemoryResponses, StoredResponse
+from tenants.terms import Level, Names
 from tests.inprocess import KEY, OTHER_KEY, SECRET, plane, route, table, upstream
 from tests.websocket_site import (
     LIMIT,
@@ -441,7 +442,7 @@ async def test_a_stream_that_breaks_ends_in_an_error_event() -> None:
 
 async def test_a_model_that_the_key_may_not_use() -> None:
     made = table(route("gpt", upstream()), route("gpt-else", upstream(), id=2))
-    some = {name: replace(key, allowed_models=Names(("gpt-else",))) for name, key in made.keys.items()}
+    some = {name: replace(key, level=Level("key", models=Names(("gpt-else",)))) for name, key in made.keys.items()}
     async with plane(replace(made, keys=some), chats) as p, connected(p) as socket:
         for model, status, code in (("gpt", 403, "model_not_allowed"), ("none", 404, "model_not_found")):
             event = await socket.turn(model=model)

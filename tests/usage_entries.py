@@ -10,7 +10,8 @@ from typing import Any
 
 from tenants import histogram
 from tenants.ledger import Entry
-from tenants.models import Rollup, Usage, UsageDay, UsageHour
+from tenants.models import TagDay, TagHour, Usage, UsageDay, UsageHour
+from tenants.usage import Sums
 
 MIDNIGHT = datetime(2026, 3, 31, tzinfo=UTC).timestamp()
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
@@ -43,10 +44,13 @@ def random_entries(count: int, *, hours: int = 60, seed: int = 1) -> list[Entry]
 
 def _random_entry(chosen: random.Random, hours: int) -> Entry:
     tenant, key, provider = chosen.randrange(3), chosen.randrange(2), chosen.randrange(2)
+    project = key * (10 + tenant)
     return an_entry(
         created_at=MIDNIGHT + chosen.randrange(hours * 3600) + chosen.random(),
         tenant_id=tenant,
         tenant=f"tenant-{tenant}",
+        project_id=project,
+        project=f"project-{project}" if project else "",
         key_id=10 * tenant + key,
         key=f"key-{key}",
         route=chosen.choice(["fast", "slow", "gpt-*"]),
@@ -55,12 +59,20 @@ def _random_entry(chosen: random.Random, hours: int) -> Entry:
         status=chosen.choice([200, 200, 200, 429, 502]),
         error_kind=chosen.choice(["", "", "cancelled"]),
         cost=chosen.choice([None, 0, 1, 123_456_789]),
+        declared=chosen.choice([[], ["prod"], ["prod", "other"], ["nightly"]]),
         duration_us=int(chosen.lognormvariate(13, 2)),
         **{name: chosen.randrange(5000) for name in TOKENS},
     )
 
 
-def summed(rows: Iterable[Usage], period: int) -> Found:
+def keys_of(row: Usage, model: type[Sums]) -> list[tuple[Any, ...]]:
+    """Of ``model``'s sums in which a row counts, without the start."""
+    if model in (TagHour, TagDay):
+        return [(row.tenant_id, tag) for tag in row.declared]
+    return [(row.tenant_id, row.project_id, row.key_id, row.route, row.provider_id)]
+
+
+def summed(rows: Iterable[Usage], model: type[Sums], period: int) -> Found:
     """What the rollups of ``period`` seconds must hold: by key, the sums and the latencies' histogram."""
     sums: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0] * 11)
     for row in rows:
@@ -75,15 +87,15 @@ def summed(rows: Iterable[Usage], period: int) -> Found:
             charge * row.duration_us,
             charge * histogram.one(row.duration_us),
         ]
-        key = (start, row.tenant_id, row.key_id, row.route, row.provider_id)
-        sums[key] = [a + b for a, b in zip(sums[key], facts, strict=True)]
+        for key in keys_of(row, model):
+            sums[start, *key] = [a + b for a, b in zip(sums[start, *key], facts, strict=True)]
     return {key: tuple(numbers) for key, numbers in sums.items()}
 
 
-def stored(model: type[Rollup]) -> Found:
+def stored(model: type[Sums]) -> Found:
     names = ("requests", "errors", *TOKENS, "cost", "unpriced", "duration_us")
     return {
-        (row.start, row.tenant_id, row.key_id, row.route, row.provider_id): (
+        tuple(getattr(row, name) for name in model.KEY): (
             *(getattr(row, name) for name in names),
             histogram.unpack(bytes(row.latency)),
         )
@@ -93,5 +105,6 @@ def stored(model: type[Rollup]) -> Found:
 
 def assert_rollups_are_the_sum_of_the_rows() -> None:
     rows = list(Usage.objects.all())
-    assert stored(UsageHour) == summed(rows, 3600)
-    assert stored(UsageDay) == summed(rows, 86400)
+    kept: tuple[tuple[type[Sums], int], ...] = ((UsageHour, 3600), (TagHour, 3600), (UsageDay, 86400), (TagDay, 86400))
+    for model, period in kept:
+        assert stored(model) == summed(rows, model, period)

@@ -29,6 +29,7 @@ class Record:
     status: int = 0
     error: str = ""
     cut: list[str] = field(default_factory=list)
+    days: int = 30
 
 
 class _Collected:
@@ -54,6 +55,7 @@ class RequestLog:
         requests: bool = option(True, "Keep what was asked.")
         replies: bool = option(True, "Keep what was answered.")
         share: float = option(1.0, "The share of requests that is kept.", minimum=0, maximum=1)
+        days: int = option(30, "For how many days it is kept.", minimum=1, maximum=3_650)
         max_bytes: int = option(262_144, "How much of each body is kept.", minimum=0, maximum=67_108_864)
 
     def __init__(self, options: Options, means: Means) -> None:
@@ -62,6 +64,8 @@ class RequestLog:
         self.rng = random.Random()
 
     def before_request(self, call: HookCall) -> None:
+        if not call.log_bodies:
+            return
         if self.options.share >= 1 or self.rng.random() < self.options.share:
             call.notes[self] = _Collected(self.options.max_bytes)
 
@@ -91,6 +95,7 @@ class RequestLog:
 
     def _record(self, call: HookCall, collected: _Collected, status: int) -> Record:
         record = Record(call.id, call.request_id, call.tenant.id, call.route, call.endpoint, call.model, status=status)
+        record.days = self.options.days
         if self.options.requests:
             record.request = call.body[: self.options.max_bytes]
             record.cut += ["request"] * (len(call.body) > self.options.max_bytes)

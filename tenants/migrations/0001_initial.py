@@ -4,7 +4,7 @@ import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
 import django_prometheus.models
-import tenants.models
+import tenants.level_rows
 from django.conf import settings
 from django.db import migrations, models
 
@@ -182,8 +182,8 @@ class Migration(migrations.Migration):
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('enabled', models.BooleanField(default=True, help_text='Off: the key is refused within a second, everywhere.')),
                 ('expires_at', models.DateTimeField(blank=True, help_text='After this moment (UTC) the key is refused. Empty: never.', null=True)),
-                ('allowed_models', models.JSONField(blank=True, default=list, help_text='Public model names, or patterns such as gpt-*, that it may call. Empty: all.', validators=[tenants.models.validate_names])),
-                ('allowed_providers', models.JSONField(blank=True, default=list, help_text='Names of the providers that its requests may go to. Empty: all.', validators=[tenants.models.validate_names])),
+                ('allowed_models', models.JSONField(blank=True, default=list, help_text='Public model names, or patterns such as gpt-*, that it may call. Empty: all.', validators=[tenants.level_rows.validate_names])),
+                ('allowed_providers', models.JSONField(blank=True, default=list, help_text='Names of the providers that its requests may go to. Empty: all.', validators=[tenants.level_rows.validate_names])),
                 ('may_choose_provider', models.BooleanField(default=True, help_text='Whether the header x-provider may pick among the providers that it may use.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, help_text='When it was made (UTC).')),
                 ('changed_revision', models.BigIntegerField(db_index=True, default=0, editable=False)),

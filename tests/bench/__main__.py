@@ -18,13 +18,14 @@ import signal
 import sys
 from typing import NoReturn
 
-from tests.bench import dialects, gateway, lab, litellm, load, report
+from tests.bench import decisions, dialects, gateway, lab, litellm, load, report
 from tests.bench.measure import Series, interleave, ratio
 from tests.bench.report import Goal
 from tests.bench.upstream import USAGE
 
 CONNECTIONS = 32
 PACE_MS = 10
+GATEWAYS = ("small", "programmed", "money", "large")
 _BESIDE = ("small", "litellm")
 LONGEST = 900  # seconds; a run takes about three minutes, so this one hangs
 
@@ -39,7 +40,7 @@ def main() -> int:
         signal.signal(signal.SIGALRM, _end)
         signal.alarm(LONGEST)
     skip = set(options.skip) | ({"large"} if "small" in options.skip else set())
-    translation = [] if "dialects" in skip else dialects.measure(options.quick)
+    translation = [] if "dialects" in skip else [*dialects.measure(options.quick), *decisions.measure(options.quick)]
     try:
         with lab.running(skip) as room:
             met = _measure(room, options.quick, translation)
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter bursts: under a minute")
     parser.add_argument("--no-assert", action="store_true", help="exit code 0 even if a goal is missed")
     parser.add_argument("--install-litellm", action="store_true", help=f"install LiteLLM {litellm.VERSION}, then end")
-    names = ["small", "large", "litellm", "dialects"]
+    names = ["small", "programmed", "money", "large", "litellm", "dialects"]
     parser.add_argument("--skip", action="append", default=[], choices=names, help="leave a server or translation out")
     return parser.parse_args()
 
@@ -66,7 +67,7 @@ def _end(number: int, frame: object) -> NoReturn:
 def _measure(room: lab.Lab, quick: bool, translation: list[Goal]) -> bool:
     rounds, seconds = (3, 0.75) if quick else (7, 1.75)
     _print_setting(room, rounds, seconds)
-    names = ["forwarder", *(name for name in ("small", "large") if name in room.servers)]
+    names = ["forwarder", *(name for name in GATEWAYS if name in room.servers)]
 
     alone = {"nginx": room.load("nginx")}
     many = interleave(alone, {}, CONNECTIONS, 1, seconds)
@@ -122,7 +123,7 @@ def _check_rows(room: lab.Lab, found: list[dict[str, Series]]) -> bool:
     """No ratio without this: every reply was good, and each call is one stored row with its tokens."""
     honest = not sum(series.errors for table in found for series in table.values())
     print("\nEvery reply was good." if honest else "\nSome replies were errors: no ratio is given.")
-    for name in ("small", "large"):
+    for name in GATEWAYS:
         if name not in room.servers:
             continue
         count = room.upstream_count(name)
@@ -150,10 +151,28 @@ def _goals(room: lab.Lab, many: dict[str, Series], beside: dict[str, Series], on
     ]
     if "litellm" in beside:
         goals.insert(2, Goal("requests/s, gateway / LiteLLM", ratio(beside["small"], beside["litellm"]), 40, True))
+    if "programmed" in many:
+        by_cpu = many["small"].cpu_us / many["programmed"].cpu_us if many["programmed"].cpu_us else 0.0
+        title = "requests/s, all of routing configured / one plain route"
+        goals.append(Goal(title, ratio(many["programmed"], many["small"]), 0.9, True))
+        goals.append(Goal("  the same by CPU time per request", by_cpu, 0.9, True, asserted=False))
+    if "money" in many:
+        goals += _goals_of_money(many)
     if "large" in many:
         goals.append(Goal("requests/s, large / small", ratio(many["large"], many["small"]), 0.9, True))
         goals.append(Goal("RSS of the large one after load", room.servers["large"].rss_mb(), 200, False, " MB"))
     return goals
+
+
+def _goals_of_money(many: dict[str, Series]) -> list[Goal]:
+    by_cpu = many["small"].cpu_us / many["money"].cpu_us if many["money"].cpu_us else 0.0
+    p99 = many["money"].p99_ms / many["forwarder"].p99_ms if many["forwarder"].p99_ms else 0.0
+    return [
+        Goal("requests/s, limits and budgets / without", ratio(many["money"], many["small"]), 0.85, True),
+        Goal("  the same by CPU time per request", by_cpu, 0.85, True, asserted=False),
+        Goal("requests/s, limits and budgets / forwarder", ratio(many["money"], many["forwarder"]), 0.6, True),
+        Goal("p99 with limits and budgets / forwarder", p99, 3, False, asserted=False),
+    ]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """This gateway with everything on, as an operator would start it: key check, routing, metrics, log line, usage rows.
 
-Two sizes are set up: `small`, by `manage.py apply`, and `large`, a copy of it that `seed.py` fills.
+Two sizes are set up: `small`, by `manage.py apply`, and `large`, a copy of it that `seed.py` fills. `programmed` is the
+small one with all of routing configured, and hooks, none of which has anything to do. `money` is the small one with three
+limits for each key and hard budgets of tenant, project and key, all far away.
 """
 
 import json
@@ -9,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.bench.load import KEY, MODEL, STREAM_MODEL
 from tests.bench.servers import ROOT, Server, free_port
@@ -49,10 +52,64 @@ def environment(data: Path) -> dict[str, str]:
     return kept | {"GATEWAY_DATA_DIR": str(data), "GATEWAY_METRICS_TOKEN": METRICS_TOKEN}
 
 
-def configure(data: Path, whole_url: str, stream_url: str) -> None:
-    """Make the database of the small gateway."""
+#: What routing has, configured so that it is asked and has nothing to do.
+_PROVIDER = {
+    "max_concurrent": 10_000,
+    "max_waiting": 1000,
+    "models": [{"name": "bench", "abilities": {"tools": False}}],
+}
+_ROUTE = {"strategy": "least_in_flight", "keep_alive": 30, "deadline": 300}
+_CONDITIONS = {"max_input_tokens": 100_000, "images": False, "not_tags": ["batch"], "not_tenants": ["idle"]}
+_SPARE = {"provider": "spare", "model": "bench", "fallback_for": "both"}
+_HOOKS = [
+    {"name": "Redact", "tenant": "idle", "options": {"restore": True}},
+    {"name": "BlockSecrets", "route": "idle", "options": {}},
+    {"name": "RequestLog", "tenant": "idle", "options": {}},
+]
+
+
+def program(document: dict[str, Any], whole_url: str) -> None:
+    """Configure all of routing beside what is there."""
+    provider = {"kind": "openai-compatible", "base_url": whole_url, "api_key": "bench-upstream"}
+    document["providers"] = [{**each, **_PROVIDER} for each in document["providers"]]
+    document["providers"] += [{"name": name, **provider} for name in ("second", "spare")]
+    for route in document["routes"]:
+        first = {**route["targets"][0], "conditions": _CONDITIONS}
+        others = [{**first, "provider": "second", "priority": 1}, _SPARE]
+        route |= {**_ROUTE, "targets": [first, *others]}
+    document["routes"].append({"model": "idle", "targets": [{"provider": "second"}]})
+    document["tenants"].append({"name": "idle"})
+    document["hooks"] = _HOOKS
+
+
+_LIMITS = {"requests_per_minute": 900_000_000, "tokens_per_minute": 1_000_000_000, "concurrent_requests": 100_000}
+_FORTUNE = 900_000_000  # dollars: no reservation is refused
+
+
+def fund(document: dict[str, Any]) -> None:
+    """Give every key limits, it, its project and its tenant a hard budget, and every model a price."""
+    rates = {"input_tokens": "1.25", "output_tokens": "10"}
+    document["prices"] = [{"model": "*", "rates": rates, "context_window": 128_000}]
+    for tenant in document["tenants"]:
+        tenant["projects"] = [{"name": "web"}]
+        for key in tenant["keys"]:
+            key |= _LIMITS | {"project": "web"}
+        budgets = [{"name": "all"}, {"name": "web", "of": "project", "project": "web"}]
+        budgets += [{"name": key["name"], "of": "key", "key": key["name"]} for key in tenant["keys"]]
+        tenant["budgets"] = [{**budget, "amount": _FORTUNE, "period": "month"} for budget in budgets]
+
+
+#: What is added to the small gateway's configuration, by the server's name.
+ADDED: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "programmed": program,
+    "money": lambda document, _: fund(document),
+}
+
+
+def configure(name: str, data: Path, whole_url: str, stream_url: str) -> None:
+    """Make the database of the small gateway, or of one with more."""
     provider = {"kind": "openai-compatible", "api_key": "bench-upstream"}
-    document = {
+    document: dict[str, Any] = {
         "version": 1,
         "providers": [
             {"name": "whole", "base_url": whole_url, **provider},
@@ -68,8 +125,10 @@ def configure(data: Path, whole_url: str, stream_url: str) -> None:
             for tenant in range(SMALL.tenants)
         ],
     }
+    if name in ADDED:
+        ADDED[name](document, whole_url)
     data.mkdir(mode=0o700)
-    path = data.parent / "bench.yaml"
+    path = data.parent / f"{data.name}.yaml"
     path.write_text(json.dumps(document))  # JSON is YAML
     manage(environment(data), "migrate", "--verbosity", "0")
     manage(environment(data), "apply", str(path))

@@ -14,7 +14,7 @@ from tests.bench.load import KEY, MODEL, PROMPT, STREAM_MODEL, Load
 from tests.bench.servers import Server, call, free_port
 from tests.bench.upstream import CHUNKS, WHOLE
 
-CALLERS = ["forwarder", "small", "large", "litellm"]
+CALLERS = ["forwarder", "small", "programmed", "money", "large", "litellm"]
 
 
 @dataclass
@@ -68,7 +68,8 @@ def running(skip: set[str]) -> Iterator[Lab]:
 
 def _start(lab: Lab, skip: set[str], stack: ExitStack) -> None:
     """LiteLLM first: it takes longest, and the gateways' databases are made meanwhile."""
-    ready = {"litellm": "/health/readiness", "forwarder": "/ready", "small": "/ready", "large": "/ready"}
+    ready = {"litellm": "/health/readiness", "forwarder": "/ready", "small": "/ready"}
+    ready |= {"programmed": "/ready", "money": "/ready", "large": "/ready"}
     for name in ready:
         if name == "small":
             _prepare(lab, skip)
@@ -85,8 +86,9 @@ def _start(lab: Lab, skip: set[str], stack: ExitStack) -> None:
 
 
 def _prepare(lab: Lab, skip: set[str]) -> None:
-    if "small" not in skip:
-        gateway.configure(lab.data("small"), lab.whole.base_url("small"), lab.streams.base_url("small"))
+    for name in ("small", *gateway.ADDED):
+        if name not in skip:
+            gateway.configure(name, lab.data(name), lab.whole.base_url(name), lab.streams.base_url(name))
     if "large" not in skip:
         gateway.enlarge(
             lab.data("small"), lab.data("large"), lab.whole.base_url("large"), lab.streams.base_url("large")

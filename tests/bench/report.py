@@ -9,6 +9,8 @@ TITLES = {
     "nginx": "upstream alone",
     "forwarder": "bare ASGI forwarder",
     "small": "this gateway",
+    "programmed": "this gateway, all of routing configured",
+    "money": "this gateway, limits and three budgets",
     "large": "this gateway, 10,000 routes, 100,000 keys",
     "litellm": "LiteLLM proxy",
 }

@@ -16,9 +16,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from gateway_project import drain_process
 from gateway_project.logs import logging_config
 from gateway_project.server import listener
 from routing import fingerprints
+from tenants import price_files
 
 MOST_WORKERS = 64
 
@@ -47,11 +49,13 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         if options["config"]:
             call_command("apply", options["config"], stdout=self.stderr)
+        price_files.ensure()  # the check says where that failed
         self.check(databases=["default"])
         bound = _listen()
         connections.close_all()
         self._announce(bound, options)
-        _run(bound, options["server"], options["workers"])
+        with drain_process.running():
+            _run(bound, options["server"], options["workers"])
 
     def _verify(self, options: dict[str, Any]) -> None:
         if not 1 <= options["workers"] <= MOST_WORKERS:

@@ -18,6 +18,7 @@ from providers.catalogue import refresh
 from providers.models import Provider
 from routing import first_request, revision
 from routing.bootstrap import Made, bootstrap, exclusive
+from tenants import price_files
 
 CATALOGUE_SECONDS = 15
 
@@ -45,7 +46,10 @@ class Command(BaseCommand):
             with exclusive():
                 if options["migrate"]:
                     call_command("migrate", interactive=False, verbosity=0)
+                prices = price_files.ensure()
                 made = bootstrap(settings.GATEWAY_VENDORS, settings.GATEWAY_DEFAULT_VENDOR, options["anonymous"])
+            if prices:
+                made.notes.append(f"The catalogue of prices cannot be made: {prices}")
             asyncio.run(_read_models(made.providers))
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None

@@ -1,0 +1,70 @@
+"""What one request holds of its limits and budgets, from before its dispatch until it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from tenants.leases import MONEY, Reservation, read_label
+from tenants.ledger import Entry
+from tenants.terms import Counted
+from tenants.wallet import Wallet
+
+
+@dataclass(slots=True)
+class Account:
+    """``reservation`` holds what one attempt may cost of what it is ``counted`` by, ``bound`` is that in nano-dollars: an attempt
+    whose end nobody knows has cost it, under a hard budget, and the next one is reserved anew. ``outputs`` are the most
+    tokens that each target writes, by its id: beyond them a stream is cut.
+    """
+
+    wallet: Wallet
+    counted: Counted
+    reservation: Reservation
+    bound: int
+    outputs: Mapping[int, int]
+
+    @property
+    def hard(self) -> bool:
+        return self.counted.hard
+
+    @property
+    def admitted(self) -> float:
+        """When its windows count it, by a clock that never jumps; 0 where none of them trails."""
+        marks = self.reservation.marks
+        return marks[0].at if marks else 0.0
+
+    def lose(self, lost: Entry, reservation: Reservation) -> None:
+        """An attempt that came to nothing is paid from ``reservation``, made after it: the one that the request's intent
+        tells of holds what the next attempt may cost."""
+        self._charge(reservation, lost)
+
+    def settle(self, entry: Entry) -> None:
+        """Charge what the request has cost, and give back what was not used. Once."""
+        self._charge(self.reservation, entry)
+
+    def _charge(self, reservation: Reservation, entry: Entry) -> None:
+        tokens, lost = entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
+        used = {MONEY: entry.cost or 0, "tokens": tokens, "requests": 0 if lost else 1, "concurrent": 0}
+        if lost and not tokens:
+            used["tokens"] = self._most_tokens(reservation)
+        settled = self.wallet.settle(reservation, [used[unit] for unit in self.counted.units])
+        entry.charges = settled.charges
+        entry.charged_to = charged_to(tuple(settled.charges))
+        entry.bound_exceeded = settled.bound_exceeded
+
+    def _most_tokens(self, reservation: Reservation) -> int:
+        """Of an attempt that told nothing: all that was reserved for it."""
+        amounts = zip(self.counted.units, reservation.amounts, strict=True)
+        return max((amount for unit, amount in amounts if unit == "tokens"), default=0)
+
+
+@lru_cache(4096)
+def charged_to(labels: tuple[str, ...]) -> str:
+    """The windows that ``labels`` are of, a line each: counter/subject/start."""
+    lines = []
+    for text in labels:
+        label = read_label(text)
+        lines.append(f"{label.counter}/{label.subject}/{label.start}")
+    return "\n".join(lines)

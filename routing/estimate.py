@@ -1,0 +1,143 @@
+"""The most that a request may use over all targets that it may go to, and the cap that is put into one that asks for none."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from routing import bound_splice
+from routing.apis import api_of
+from routing.bounds import FLOOR, Bounds, bound, demand_of, fitting
+from routing.call import Call
+from routing.decision import Decision
+from routing.errors import GatewayError
+from routing.table import Table, Target
+from tenants.leases import MONEY, MOST
+from tenants.pricing import Price
+from tenants.units import BadUnits
+from tenants.worst_case import worst_case
+
+DEFAULT_CAP = 4_096
+"""What is put in where nobody has said what a model writes at most: nearly all take it."""
+DEFAULT_USES = 5
+"""Of each tool that the upstream runs, where nothing bounds them."""
+
+
+class Candidate(NamedTuple):
+    target: Target
+    price: Price | None
+    api: str
+    window: int
+
+
+class Estimate:
+    """``cap`` is what is put in, None where the request has a cap of its own or none is wanted. ``amounts`` is what to
+    reserve of nano-dollars and of tokens: the most over all candidates; ``outputs`` are the most tokens that each target
+    writes, by its id."""
+
+    def __init__(self, call: Call, decision: Decision, table: Table) -> None:
+        self.call = call
+        self.asked = demand_of(call)
+        targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
+        self.candidates = [_candidate(call, target, table) for target in targets]
+        self.cap: int | None = None
+        self.uses: int | None = None
+        self.amounts: dict[str, int] = {}
+        self.outputs: dict[int, int] = {}
+        self._given = 0
+        self._loose = ""
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether one of the targets has no price."""
+        return None in [each.price for each in self.candidates]
+
+    def require(self, *, hard: bool, tokens: bool, capped: int | None) -> None:
+        """Find bounds; with ``hard`` there must be some. ``tokens``: they are counted, by what can be seen where nothing
+        bounds them. Raises GatewayError that names the field that has none."""
+        asked = self.asked
+        if asked.cap_at and asked.cap is None and (hard or tokens or capped is not None):
+            most = max([each.target.max_tokens or DEFAULT_CAP for each in self.candidates], default=DEFAULT_CAP)
+            self.cap = min(capped // max(1, asked.choices) if capped else MOST, most if hard or tokens else MOST)
+        if hard and asked.served and any(tool.most is None for tool in asked.served):
+            self.uses = DEFAULT_USES
+        self._rebound()
+        if hard and self._loose:
+            message = f"Nothing bounds what {self._loose} may cost: it cannot be used under a hard budget."
+            raise GatewayError("invalid_request", message, param=self._loose, code="unbounded_cost")
+
+    def shrink(self, unit: str, available: int) -> bool:
+        """Make do with ``available``, where the cap is ours to choose; whether that can be."""
+        if self.cap is None or self.cap <= FLOOR or unit not in self.amounts:
+            return False
+        before = self.cap
+        if unit == "tokens":
+            self.cap = min(before, (available - self._given) // max(1, self.asked.choices) - 16)
+        else:
+            fits = [
+                fitting(each.price, available, partial(self._bound, each), before)
+                for each in self.candidates
+                if each.price
+            ]
+            self.cap = min(fits, default=0)
+        if self.cap < FLOOR or self.cap >= before:
+            self.cap = before
+            return False
+        self._rebound()
+        return True
+
+    def put_cap(self) -> None:
+        """Write the cap into the request."""
+        call = self.call
+        if (self.cap is None and self.uses is None) or not self.candidates:
+            return
+        first = self.candidates[0]
+        model = first.target.model or call.model
+        changed = bound_splice.changes(
+            self.asked, call.doc, cap=self.cap, uses=self.uses, model=model, lacks=first.target.upstream.lacks
+        )
+        if changed:
+            call.body = bound_splice.written(call.body, call.doc, changed)
+            call.doc.update(changed)
+
+    def _rebound(self) -> None:
+        self._given, self._loose, self.outputs = 0, "", {}
+        money = tokens = 0
+        for each in self.candidates:
+            found = self._bound(each, self.cap)
+            given, made = found.units.input_tokens, found.units.output_tokens
+            self._given = max(self._given, given)
+            self.outputs[each.target.id] = made
+            tokens = max(tokens, given + made)
+            money = max(money, self._cost(each, found))
+            if found.unbounded and not self._loose:
+                self._loose = found.unbounded[0]
+        self.amounts = {MONEY: money, "tokens": tokens}
+
+    def _bound(self, each: Candidate, cap: int | None) -> Bounds:
+        upstream = each.target.upstream
+        return bound(
+            self.asked,
+            each.api,
+            each.window,
+            model=each.target.model or self.call.model,
+            kind=upstream.kind,
+            lacks=upstream.lacks,
+            cap=cap,
+            uses=self.uses,
+        )
+
+    def _cost(self, each: Candidate, found: Bounds) -> int:
+        if each.price is None:
+            return 0
+        try:
+            return min(MOST, worst_case(each.price, found.units, found.tiers, found.without))
+        except BadUnits:
+            return MOST
+
+
+def _candidate(call: Call, target: Target, table: Table) -> Candidate:
+    price = table.price(target.upstream, target.model or call.model, call.entry.created_at)
+    ability = table.abilities.get((target.upstream.id, target.model or call.model))
+    window = (ability.context_length if ability is not None else 0) or (price.context_window if price else 0)
+    return Candidate(target, price, api_of(call, target), window)

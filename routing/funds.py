@@ -1,0 +1,130 @@
+"""Before a request is sent: is there room for it in every limit and budget that it counts in? Nothing here waits for the
+database but for an empty slice. No Django here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from routing.account import Account
+from routing.call import Call
+from routing.decision import Decision
+from routing.errors import GatewayError
+from routing.estimate import Estimate
+from routing.table import Table, Target
+from tenants.leases import MONEY, Counter, LeasesAway, OwnerEnded, Refusal, Reservation
+from tenants.pricing import LAST_SECOND
+from tenants.refills import Refills
+from tenants.terms import Counted
+
+MEASURED = frozenset({"tokens", MONEY})
+ONE_EACH = {"requests": 1, "concurrent": 1}
+TRIES = 6
+"""Of smaller and smaller caps, for what asks for none."""
+
+
+async def reserve(call: Call, decision: Decision, table: Table, refills: Refills | None) -> None:
+    """Reserve what the request may use at most; ``call.account`` holds it. May put a cap into the body. Raises GatewayError."""
+    terms = call.terms
+    counted = terms.counted(call.entry.end_user, call.entry.tags)
+    estimate: Estimate | None = None
+    if counted.measured or terms.max_output_tokens is not None:
+        estimate = Estimate(call, decision, table)
+    if (terms.unpriced == "block" or counted.hard) and (estimate is None or estimate.unpriced):
+        _sift_unpriced(call, decision, table)
+        estimate = estimate and Estimate(call, decision, table)
+    if estimate is not None:
+        estimate.require(hard=counted.hard, tokens=counted.tokens, capped=terms.max_output_tokens)
+    if counted.counters:
+        call.account = await _reserved(call, estimate, counted, refills)
+    if estimate is not None:
+        estimate.put_cap()
+
+
+async def again(call: Call, account: Account, refills: Refills) -> Reservation:
+    """Another attempt, after one whose cost nobody knows, may cost as much again. Raises GatewayError."""
+    counted = account.counted
+    reserved = zip(counted.units, account.reservation.amounts, strict=True)
+    amounts = [amount if unit in MEASURED else 0 for unit, amount in reserved]
+    outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
+    if isinstance(outcome, Refusal):
+        raise refused(outcome, counted)
+    return outcome
+
+
+def _sift_unpriced(call: Call, decision: Decision, table: Table) -> None:
+    """Leave out what has no price. Raises GatewayError if nothing is left."""
+
+    def reason(target: Target) -> str:
+        found = table.price(target.upstream, target.model or call.model, call.entry.created_at)
+        return "" if found is not None else "its model has no price"
+
+    before = decision.targets
+    decision.targets = decision.sift(before, reason)
+    decision.spare = decision.sift(decision.spare, reason)
+    if before and not decision.targets:
+        message = (
+            f"The model {call.model[:200]!r} has no price, so it cannot be used under this tenant's budget or policy."
+        )
+        raise GatewayError("permission", message, param="model", code="model_without_price")
+
+
+async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> Account:
+    if refills is None:
+        raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
+    for _ in range(TRIES):
+        most = ONE_EACH if estimate is None else ONE_EACH | estimate.amounts
+        amounts = [most[unit] for unit in counted.units]
+        outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
+        if isinstance(outcome, Reservation):
+            outputs = estimate.outputs if estimate is not None and counted.hard else {}
+            return Account(refills.wallet, counted, outcome, most.get(MONEY, 0), outputs)
+        if estimate is None or not estimate.shrink(outcome.counter.unit, outcome.available):
+            raise refused(outcome, counted)
+    raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)
+
+
+async def _ask(
+    refills: Refills, counters: Sequence[Counter], amounts: Sequence[int], now: float
+) -> Reservation | Refusal:
+    if not 0 <= now <= LAST_SECOND:
+        raise GatewayError(
+            "overloaded", "No request can be accounted for: this machine's clock is wrong.", retry_after=60
+        )
+    try:
+        return await refills.reserve(counters, amounts, now)
+    except (LeasesAway, OwnerEnded) as error:
+        message = "Limits and budgets cannot be checked now."
+        raise GatewayError("overloaded", message, retry_after=5) from error
+    except ValueError as error:
+        raise GatewayError("invalid_request", f"The request cannot be accounted for: {error}") from error
+
+
+def refused(refusal: Refusal, counted: Counted) -> GatewayError:
+    """The 429 that names the limit or budget and says when it renews."""
+    title = counted.titles[refusal.counter.name]
+    if refusal.counter.unit != MONEY:
+        return _limited(refusal, title)
+    if refusal.reason == "held":
+        when = "Other requests hold what is left of it; what they do not use comes back as they end."
+    elif refusal.renews_at is None:
+        when = "It does not renew."
+    else:
+        when = f"It renews at {datetime.fromtimestamp(refusal.renews_at, UTC):%Y-%m-%d %H:%M} UTC."
+    message = f"The budget {title!r} has not enough left for this request. {when}"
+    error = GatewayError("budget", message, headers={"x-should-retry": "false"})
+    error.limit = title
+    return error
+
+
+def _limited(refusal: Refusal, title: str) -> GatewayError:
+    wait = 1.0 if refusal.renews_at is None else max(0.0, refusal.renews_at - datetime.now(UTC).timestamp())
+    if refusal.missing > refusal.counter.cap:
+        message = f"This request alone is more than its limit of {refusal.counter.cap:,} {title} allows."
+        error = GatewayError("rate_limit", message, headers={"x-should-retry": "false"})
+    else:
+        message = f"The limit of {refusal.counter.cap:,} {title} is reached."
+        error = GatewayError("rate_limit", message, retry_after=max(1.0, wait))
+    error.limit = title
+    return error

@@ -1,0 +1,49 @@
+"""What the gateway itself says in the headers of a reply: where it is from, what is left of limits, what it cost."""
+
+from __future__ import annotations
+
+from providers.light import Header
+from routing import headers
+from routing.account import Account
+from routing.call import Call
+from routing.explain import told
+from tenants.leases import Lease, Trailing
+
+
+def own_headers(call: Call) -> list[Header]:
+    entry = call.entry
+    found = [(b"x-gateway-attempts", b"%d" % entry.attempts)]
+    if call.target is not None:
+        found += [
+            (b"x-gateway-provider", entry.provider.encode()),
+            (b"x-gateway-model", headers.safe(entry.upstream_model)),
+            (b"x-gateway-target", b"%d" % entry.target_id),
+        ]
+        if entry.upstream_request_id:
+            found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
+    if call.priced and entry.cost is not None:
+        found.append((b"x-gateway-cost", b"%d" % entry.cost))
+    if call.account is not None:
+        found += limits_left(call.account)
+    if call.key.may_explain and call.decision is not None and call.header(b"x-gateway-explain") == "1":
+        found.append((b"x-gateway-explain", told(call, call.decision)))
+    return found
+
+
+def limits_left(account: Account) -> list[Header]:
+    """Of requests and of tokens, the limit of which the least is left, as far as this process knows."""
+    leases, found = account.reservation.leases, []
+    for unit, places in account.counted.told:
+        tightest = leases[places[0]] if len(places) == 1 else min((leases[place] for place in places), key=_left)
+        counter = tightest.counter
+        seconds = round(counter.window.seconds) if isinstance(counter.window, Trailing) else 0
+        found += [
+            (b"x-ratelimit-limit-" + unit, b"%d" % counter.cap),
+            (b"x-ratelimit-remaining-" + unit, b"%d" % _left(tightest)),
+            (b"x-ratelimit-reset-" + unit, b"%ds" % seconds),
+        ]
+    return found
+
+
+def _left(lease: Lease) -> int:
+    return max(0, min(lease.counter.cap, lease.free + lease.pool))

@@ -1,0 +1,189 @@
+"""What a spool's segments hold, as bytes. No I/O here.
+
+A record is MARK, kind, length, checksum, the request's id and JSON. JSON is UTF-8, in which the byte MARK does not occur:
+no text of a client is ever taken for a record, even when what is around it is damaged. A segment begins with a record
+that names the columns of ``Entry``, so a later version reads what an earlier one wrote, and the other way round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from struct import Struct
+from typing import Any, NamedTuple
+from uuid import UUID
+from zlib import crc32
+
+import orjson
+
+from tenants.ledger import Entry
+
+MARK = 0xFF
+DAMAGE, HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID = range(6)
+KINDS = frozenset({HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID})
+_ODD = 0x80
+"""Set in the kind where the JSON is Python's own: orjson refuses lone surrogates and integers of more than 64 bits."""
+
+FORMAT = 1
+FIELDS = tuple(field.name for field in fields(Entry) if field.name != "id")
+_IDS = tuple(place for place, field in enumerate(fields(Entry)[1:]) if "UUID" in str(field.type))
+
+MOST = 1 << 20
+"""Bytes of one record. Longer texts are cut: their columns are shorter still."""
+_MOST_TEXT, _MOST_ITEMS = 1_000, 32
+
+_HEAD = Struct("<BBII")
+_dumps, _pack, _unpack = orjson.dumps, _HEAD.pack, _HEAD.unpack_from
+_ID = 16
+SMALLEST = _HEAD.size + _ID
+
+_values = attrgetter(*FIELDS)
+
+Bounds = Mapping[Any, int]
+"""Nano-dollars by budget: the most that a request may cost each. A budget is named by an int or a str."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A request that was about to be dispatched: what was known of it at its last checkpoint, or at the intent if it
+    never had one, and what was reserved for it."""
+
+    entry: Entry
+    bounds: dict[Any, int]
+    price_version: int | str
+    checkpointed: bool = False
+
+
+class Record(NamedTuple):
+    """``start`` and ``end`` are its place in what was scanned. ``DAMAGE`` is a kind of its own: bytes that are no records."""
+
+    kind: int
+    id: int
+    payload: bytes
+    start: int
+    end: int
+
+
+def write_intent(entry: Entry, bounds: Bounds, price_version: int | str) -> bytes:
+    return _write(INTENT, entry.id.int, (price_version, tuple(bounds.items()), _values(entry)))
+
+
+def write_checkpoint(entry: Entry) -> bytes:
+    return _write(CHECKPOINT, entry.id.int, _values(entry))
+
+
+def write_settlement(entry: Entry) -> bytes:
+    return _write(SETTLEMENT, entry.id.int, _values(entry))
+
+
+def write_void(id: UUID) -> bytes:
+    """Closes an intent of which nothing came: the disk failed and the request was refused."""
+    return _write(VOID, id.int, ())
+
+
+def write_header(owner: str, number: int) -> bytes:
+    return _write(HEADER, number, (FORMAT, owner, FIELDS))
+
+
+def _write(kind: int, id: int, values: tuple[Any, ...]) -> bytes:
+    try:
+        text = _dumps(values)
+    except TypeError:
+        kind |= _ODD
+        text = json.dumps(values, default=str).encode()
+    if len(text) > MOST - _ID:
+        return _write_cut(kind & ~_ODD, id, values)
+    body = id.to_bytes(_ID, "big") + text
+    length = len(body)
+    return _pack(MARK, kind, length, crc32(body, length << 8 | kind)) + body
+
+
+def _write_cut(kind: int, id: int, values: tuple[Any, ...]) -> bytes:
+    kept, columns = (values[:-1], values[-1]) if kind == INTENT else ((), values)
+    cut = tuple(map(_cut, columns))
+    if cut == columns:
+        raise ValueError(f"an intent with more than {MOST} bytes of bounds")
+    return _write(kind, id, (*kept, cut) if kept else cut)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_cut(each) for each in value[:_MOST_ITEMS]]
+    # Charges, a dict, are money: never cut.
+    return value if value is None or isinstance(value, int | float | UUID | dict) else str(value)[:_MOST_TEXT]
+
+
+def scan(data: bytes, final: bool) -> Iterator[Record]:
+    """The records of ``data`` in their order. ``final`` says that nothing will be added: then what is no record is told
+    as damage and looked behind for records; otherwise it is the end, since the rest may be about to be written."""
+    place, size = 0, len(data)
+    while place < size:
+        found = _record(data, place, size)
+        if found is None:
+            if not final:
+                return
+            found = Record(DAMAGE, 0, b"", place, _next(data, place + 1, size))
+        yield found
+        place = found.end
+
+
+def _record(data: bytes, place: int, size: int) -> Record | None:
+    if size - place < SMALLEST:
+        return None
+    mark, kind, length, checksum = _unpack(data, place)
+    begin = place + _HEAD.size
+    end = begin + length
+    if mark != MARK or kind & ~_ODD not in KINDS or not _ID <= length <= MOST or end > size:
+        return None
+    body = data[begin:end]
+    if crc32(body, length << 8 | kind) != checksum:
+        return None
+    return Record(kind, int.from_bytes(body[:_ID], "big"), body[_ID:], place, end)
+
+
+def _next(data: bytes, place: int, size: int) -> int:
+    """Where the next record begins, or the end."""
+    while (place := data.find(MARK, place)) >= 0:
+        if _record(data, place, size):
+            return place
+        place += 1
+    return size
+
+
+def plain(kind: int) -> int:
+    """The kind without what says how its JSON was written."""
+    return kind & ~_ODD
+
+
+def read_fields(record: Record) -> Sequence[str]:
+    """The columns that a segment's other records hold, from its header."""
+    names = tuple(_read(record)[2])
+    return FIELDS if names == FIELDS else names
+
+
+def read_entry(record: Record, names: Sequence[str] = FIELDS) -> Entry:
+    return _entry(record.id, _read(record), names)
+
+
+def read_intent(record: Record, names: Sequence[str] = FIELDS) -> Intent:
+    price_version, bounds, values = _read(record)
+    return Intent(_entry(record.id, values, names), dict(bounds), price_version)
+
+
+def _read(record: Record) -> Any:
+    return (json if record.kind & _ODD else orjson).loads(record.payload)
+
+
+def _entry(id: int, values: list[Any], names: Sequence[str]) -> Entry:
+    if names is not FIELDS:
+        given = dict(zip(names, values, strict=False))
+        usual = _values(Entry(UUID(int=id)))
+        values = [given.get(name, default) for name, default in zip(FIELDS, usual, strict=True)]
+    for place in _IDS:
+        if values[place] is not None:
+            with suppress(ValueError, AttributeError):  # what is no UUID was none before: the drain refuses it
+                values[place] = UUID(values[place])
+    return Entry(UUID(int=id), *values)

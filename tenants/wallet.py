@@ -1,0 +1,287 @@
+"""What one worker does with its leases: reserve before a dispatch, settle after it, ask for more, give back. No Django
+here, no I/O and no lock: its event loop is the only one that calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from tenants.leases import (
+    MOST,
+    UNBOUNDED,
+    Ask,
+    Counter,
+    Grant,
+    Key,
+    Lease,
+    Mark,
+    Needs,
+    Refusal,
+    Reservation,
+    Settled,
+    Trailing,
+)
+from tenants.slices import IDLE, RECHECK, RECHECK_SPENT, SCARCE, appetite, excess
+
+
+class Place(NamedTuple):
+    key: str
+    start: int
+    hard: bool
+
+
+class Wallet:
+    """``hungry`` are leases that will soon be used up: have ``asks`` ask for them before a request has to wait.
+
+    Amounts are whole numbers. Each process has a wallet of its own, whose leases the store knows by its owner's name. One
+    exchange at a time: to the store, a later one makes those void that have not come yet.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._numbers = self._sequence = 0
+        self._current: dict[str, Lease] = {}
+        self._places: dict[Place, Lease] = {}
+        self._leases: dict[int, Lease] = {}
+        self.hungry: set[Lease] = set()
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def reserve(self, counters: Sequence[Counter], amounts: Sequence[int], now: float) -> Reservation | Refusal | Needs:
+        """Take an amount of each counter, or nothing of any. ``now`` is the request's admission by the wall clock: it says
+        in which windows it counts, also when it is tried again. ValueError for a time or an amount that cannot be."""
+        tick = self._clock()
+        leases: list[Lease] = []
+        trailing = False
+        try:
+            for counter, amount in zip(counters, amounts, strict=True):
+                lease = self._current.get(counter.key)
+                if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
+                    lease = self._find(counter, now, tick)
+                if lease is None:
+                    break
+                if lease.trail is not None:
+                    lease.forget(tick)
+                    trailing = True
+                room = lease.granted - lease.spent - lease.reserved
+                if not 0 <= amount <= room:
+                    break
+                lease.reserved += amount
+                lease.used_at = tick
+                leases.append(lease)
+                if room - amount < lease.low:
+                    self.hungry.add(lease)
+            else:
+                return Reservation(leases, amounts, _marks(leases, amounts, tick) if trailing else (), now)
+        except BaseException:
+            _undo(leases, amounts)
+            raise
+        _undo(leases, amounts)
+        return self._short(counters, amounts, now, tick)
+
+    def settle(self, reservation: Reservation, actual: Sequence[int]) -> Settled:
+        """Replace what was reserved by what it was, in the windows of its admission, in full also where that is more. Once:
+        what is settled stays as it is. Zeros for what was never dispatched."""
+        if reservation.settled is not None:
+            return reservation.settled
+        if min(actual, default=0) < 0:
+            raise ValueError("Nothing costs less than nothing.")
+        charges: dict[str, int] = {}
+        exceeded = False
+        for lease, amount, cost in zip(reservation.leases, reservation.amounts, actual, strict=True):
+            if cost > amount:
+                exceeded = True
+            if lease.trail is None:
+                lease.reserved -= amount
+                if lease.label:
+                    lease.spent += cost
+                    charges[lease.label] = charges.get(lease.label, 0) + cost
+        for mark in reservation.marks:
+            mark.settle(actual[mark.place])
+        reservation.settled = Settled(charges, exceeded)
+        return reservation.settled
+
+    def asks(self, waiting: Iterable[Needs] = ()) -> list[Ask]:
+        """What to ask the store for, so that those who wait can go on, and for what is hungry. Leases that are being asked
+        for are left out. Follow it by ``take`` or ``failed``."""
+        tick = self._clock()
+        wanted: dict[Lease, list[int]] = {lease: [] for lease in self.hungry}
+        self.hungry.clear()
+        for needs in waiting:
+            for lease, amount in needs.amounts:
+                wanted.setdefault(lease, []).append(amount)
+        asks = []
+        for lease, amounts in wanted.items():
+            lease.forget(tick)
+            ahead = not amounts
+            need = max(0, sum(amounts) - lease.free)
+            if lease.asked or lease.closing or not (ahead or need):
+                continue
+            least = max(0, min(amounts, default=0) - lease.free)
+            asks.append(self._ask(lease, least, need, appetite(lease, need, tick)))
+        return asks
+
+    def returns(self, now: float, *, everything: bool = False) -> list[Ask]:
+        """What to give back: several times a second, so that others can use it. ``everything`` that is free at the end of
+        the process; what is reserved stays. Follow it by ``take`` or ``failed``."""
+        tick = self._clock()
+        asks = []
+        for lease in list(self._leases.values()):
+            if lease.asked:
+                continue
+            lease.forget(tick)
+            over = everything or lease.closing or now >= lease.end or tick - lease.used_at > IDLE
+            if over and not lease.reserved and (lease.trail is None or not lease.spent):
+                asks += self._close(lease)
+            elif lease.counter.hard:
+                lease.granted -= max(0, excess(lease, over or tick < lease.scarce_until))
+                debt = max(0, -lease.free)
+                if debt or lease.granted < lease.told:
+                    asks.append(self._ask(lease, 0, debt, debt))
+        return asks
+
+    def take(self, grants: Iterable[Grant]) -> None:
+        """The store's answers. Those to what has been given up meanwhile are left out."""
+        tick = self._clock()
+        for grant in grants:
+            lease = self._leases.get(grant.number)
+            if lease is None or lease.asked != grant.sequence:
+                continue
+            lease.asked = 0
+            self.hungry.discard(lease)
+            if lease.closing:
+                del self._leases[grant.number]
+                continue
+            given = grant.granted - lease.kept
+            lease.granted = lease.told = grant.granted
+            lease.pool, lease.others, lease.gone = grant.pool, grant.others, grant.gone
+            lease.known_until = tick + (RECHECK if grant.others else RECHECK_SPENT)
+            lease.until = min(lease.end, grant.until)
+            if not grant.met:
+                lease.scarce_until = tick + SCARCE
+            if given:
+                lease.slice = min(lease.slice, given)
+            lease.low = given // 4 if tick >= lease.scarce_until else -1
+
+    def failed(self, asks: Iterable[Ask]) -> None:
+        """There was no answer: nobody knows whether the store did what it was asked. The next exchange says so anew."""
+        for ask in asks:
+            lease = self._leases.get(ask.number)
+            if lease is not None and lease.asked == ask.sequence:
+                lease.asked = 0
+                lease.told = UNBOUNDED
+
+    def scarce(self, windows: Iterable[Key]) -> None:
+        """Somebody else could not be served from these, by counter, subject and start."""
+        tick = self._clock()
+        for counter, subject, start in windows:
+            lease = self._places.get(Place(f"{counter}/{subject}", start, True))
+            if lease is not None:
+                lease.scarce_until = tick + SCARCE
+
+    def recheck(self) -> None:
+        """Limits have been changed: believe no earlier "no"."""
+        for lease in self._leases.values():
+            lease.known_until = self._clock()
+
+    def _find(self, counter: Counter, now: float, tick: float) -> Lease | None:
+        """The lease of the window that ``now`` is in, made if need be. None outside a fixed period."""
+        window = counter.window.window(now)
+        if window is None:
+            return None
+        place = Place(counter.key, window.start, counter.hard)
+        lease = self._places.get(place)
+        if lease is None:
+            self._numbers += 1
+            lease = self._places[place] = self._leases[self._numbers] = Lease(self._numbers, counter, window, tick)
+        lowered = counter.cap < lease.counter.cap
+        if lowered:
+            lease.scarce_until = tick + SCARCE
+        lease.counter = counter
+        if lowered or now >= lease.until:  # what was granted while the cap was higher is asked for again
+            lease.granted -= max(0, lease.free)
+            lease.until = lease.end
+        self._current[counter.key] = lease
+        return lease
+
+    def _short(self, counters: Sequence[Counter], amounts: Sequence[int], now: float, tick: float) -> Refusal | Needs:
+        wanted: dict[Lease, int] = {}
+        for counter, amount in zip(counters, amounts, strict=True):
+            if not 0 <= amount <= MOST:
+                raise ValueError(f"{amount!r} is no amount that can be reserved.")
+            lease = self._current.get(counter.key)
+            if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
+                lease = self._find(counter, now, tick)
+            if lease is None:
+                return Refusal(counter, amount, counter.window.renews_at(now), "closed")
+            lease.forget(tick)
+            wanted[lease] = wanted.get(lease, 0) + amount
+            missing = wanted[lease] - lease.free
+            if missing > lease.pool and tick < lease.known_until and not lease.asked:
+                return _refusal(lease, missing, now, tick)
+        return Needs(tuple((lease, amount) for lease, amount in wanted.items() if amount > lease.free))
+
+    def _close(self, lease: Lease) -> list[Ask]:
+        """End a lease. Its place is free for another one."""
+        place = Place(lease.counter.key, lease.start, lease.counter.hard)
+        if self._places.get(place) is lease:
+            del self._places[place]
+        if self._current.get(lease.counter.key) is lease:
+            del self._current[lease.counter.key]
+        self.hungry.discard(lease)
+        if not lease.sequence:
+            del self._leases[lease.number]
+            return []
+        lease.closing = True
+        lease.granted = min(lease.granted, lease.spent)
+        return [self._ask(lease, 0, 0, 0)]
+
+    def _ask(self, lease: Lease, least: int, need: int, want: int) -> Ask:
+        self._sequence += 1
+        lease.sequence = lease.asked = self._sequence
+        lease.kept = lease.granted
+        counter = lease.counter
+        return Ask(
+            lease.number,
+            lease.asked,
+            counter.name,
+            counter.subject,
+            lease.start,
+            lease.granted,
+            least,
+            need,
+            min(want, MOST),
+            lease.closing,
+        )
+
+
+def _undo(leases: Sequence[Lease], amounts: Sequence[int]) -> None:
+    for lease, amount in zip(leases, amounts, strict=False):
+        lease.reserved -= amount
+
+
+def _marks(leases: Sequence[Lease], amounts: Sequence[int], tick: float) -> list[Mark]:
+    marks = []
+    for place, lease in enumerate(leases):
+        if lease.trail is not None:
+            mark = Mark(lease, place, amounts[place], tick)
+            lease.trail.append(mark)
+            marks.append(mark)
+    return marks
+
+
+def _refusal(lease: Lease, missing: int, now: float, tick: float) -> Refusal:
+    counter, available = lease.counter, max(0, lease.free + lease.pool)
+    if lease.gone:
+        return Refusal(counter, missing, None, "gone")
+    if isinstance(counter.window, Trailing):
+        seconds = lease.room_in(missing, tick)
+        return Refusal(counter, missing, None if seconds is None else now + seconds, "held", available)
+    held = missing <= lease.pool + lease.others + lease.reserved
+    return Refusal(counter, missing, counter.window.renews_at(now), "held" if held else "spent", available)

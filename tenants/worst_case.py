@@ -1,0 +1,60 @@
+"""The most that a request can cost within bounds: what a hard budget reserves. No Django here: requests use it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from tenants.pricing import HOUR_MS, MILLION, Price, Rates, counted_apart, rounded
+from tenants.units import INPUT, OUTPUT, Units, checked
+
+REMEMBERED = 64
+
+
+class Ceiling(NamedTuple):
+    """What applies above so many input tokens: the dearest that a million tokens of input and of output can cost, and rates
+    of what is counted."""
+
+    above: int
+    input: int
+    output: int
+    rates: Rates
+
+
+def ceilings(price: Price, tiers: Collection[str] | None, without: Collection[str]) -> tuple[Ceiling, ...]:
+    """Of all that may hold at any time of day, in one of ``tiers`` or the standard one, without parts that a request
+    cannot have."""
+    key = (tuple(tiers) if tiers is not None else None, frozenset(without))
+    found: tuple[Ceiling, ...] | None = price.remembered.get(key)
+    if found is None:
+        if len(price.remembered) >= REMEMBERED:  # tiers that clients make up
+            price.remembered.clear()
+        found = price.remembered[key] = tuple(_ceilings(price, tiers, without))
+    return found
+
+
+def _ceilings(price: Price, tiers: Collection[str] | None, without: Collection[str]) -> Iterator[Ceiling]:
+    for tariff in price.possible(tiers):
+        for start, rates in ((0, tariff.rates), *tariff.long):
+            others = tariff.rates if tariff.beyond else rates
+            yield Ceiling(start, rates.dearest(INPUT, without), others.dearest(OUTPUT, without), others)
+
+
+def worst_case(price: Price, bounds: Units, tiers: Collection[str] | None = None, without: Collection[str] = ()) -> int:
+    """The most nano-dollars for a request within ``bounds``: all its input and output are what is dearest, its input as
+    long as may be, at any time of day, in any of ``tiers`` or the standard one (None: in any at all). ``without`` names
+    parts that it cannot have, such as ``cache_write_1h_tokens`` where nothing asks for them. Raises BadUnits.
+    """
+    checked(bounds)
+    given, made, most = bounds.input_tokens, bounds.output_tokens, 0
+    for above, dear_input, dear_output, rates in ceilings(price, tiers, without):
+        if above and given <= above:
+            continue
+        total = (given * dear_input + made * dear_output) * HOUR_MS
+        if rates.counted:
+            more, sound = counted_apart(price, rates, bounds)
+            if pages := bounds.count("pages"):
+                more += pages * max(0, rates.rate("annotated_pages") - rates.rate("pages"))
+            total += more * HOUR_MS + sound
+        most = max(most, total)
+    return rounded(-(-most // (MILLION * HOUR_MS)), 0, 1)
