@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import models
 
+from tenants.lease_rows import LeaseOwner
 from tenants.spool_reader import Position
 
 
@@ -25,6 +27,12 @@ class SpoolPositions(models.QuerySet["SpoolPosition"]):
         places = {"segment": after.segment, "offset": after.offset, "changed_at": now}
         if not self.filter(pk=after.owner).update(**places):
             self.create(owner=after.owner, **places)
+
+    def forget(self, before: datetime, living: Collection[str]) -> int:
+        """Delete what nobody has moved since then of owners that are not ``living``: left by a drain that died after it
+        had taken an owner's directory away. How many they were."""
+        held = LeaseOwner.objects.using(self.db).filter(ended_at=None).values("name")
+        return self.filter(changed_at__lt=before).exclude(owner__in=living).exclude(owner__in=held).delete()[0]
 
 
 class SpoolPosition(models.Model):

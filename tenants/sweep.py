@@ -20,7 +20,7 @@ from tenants.ledger import Entry
 from tenants.models import SpoolPosition
 from tenants.spool import recover
 from tenants.spool_ages import quiet
-from tenants.spool_owners import CLOSED, hold, orphans, tidy
+from tenants.spool_owners import CLOSED, hold, orphans, owners, tidy
 from tenants.spool_reader import Position, ended, retire
 from tenants.spool_records import Intent
 
@@ -136,5 +136,7 @@ class Sweep:
         """Every hour: forget owners that ended long ago, and what crashes have left. Raises django.db.Error."""
         if self._clock() >= self._tidy_at:
             tidy(self.root)
-            lease_store.forget(connections[self.using], timezone.now() - REMEMBERED)
+            before = timezone.now() - REMEMBERED
+            lease_store.forget(connections[self.using], before)
+            SpoolPosition.objects.using(self.using).forget(before, owners(self.root))
             self._tidy_at = self._clock() + _TIDY_SECONDS

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from tenants.drain_spools import Spools
 from tenants.ledger import Entry
 from tenants.models import LeaseCounter, LeaseOwner, SpoolPosition, Usage
 from tenants.spool_owners import owners
 from tenants.spool_records import Intent
-from tenants.sweep import Sweep, settle
+from tenants.sweep import REMEMBERED, Sweep, settle
 from tests.drained_spools import LABEL, budget, charged, drained, lease, leases, settled, spool, window
 from tests.spool_entries import die
 from tests.usage_entries import an_entry, assert_rollups_are_the_sum_of_the_rows
@@ -146,3 +148,15 @@ def test_what_was_settled_after_all_stays_as_it_was(tmp_path: Path) -> None:
     die(dead)
     drained(tmp_path)
     assert not Usage.objects.get().interrupted and window() == (0, 10)
+
+
+def test_positions_that_nobody_moves_are_forgotten(tmp_path: Path) -> None:
+    alive, now = spool(tmp_path), timezone.now()
+    long_ago = now - REMEMBERED - timedelta(days=1)
+    changed = {alive.held.owner: long_ago, "elsewhere": long_ago, "gone": long_ago, "gone lately": now}
+    for name, at in changed.items():
+        SpoolPosition.objects.create(owner=name, segment=2, changed_at=at)
+    LeaseOwner.objects.create(name="elsewhere", seen_at=long_ago)
+    Sweep(tmp_path, "default").tidy()
+    assert set(SpoolPosition.objects.values_list("owner", flat=True)) == changed.keys() - {"gone"}
+    alive.close()
