@@ -16,7 +16,7 @@ from providers.demo import DemoTransport
 from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOut, UpstreamError
 from providers.guard import Guard, RefusedAddress
 from providers.light import Header, LightRequest, LightResponse
-from providers.native_engine import NativeStream
+from providers.native_connection import NativeStream
 from providers.signers import Signer
 from providers.urls import join
 from providers.variants import Variant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from providers.errors import ReplyBroken, UpstreamError
@@ -53,6 +53,10 @@ UNMETERED = frozenset(
 #: Endpoints that generate text, whose tokens can be estimated where the upstream tells none.
 GENERATING = frozenset({"chat", "completions", "responses", "responses.compact", "messages", "generate", "unified"})
 
+_NO_KEY: Final = Key(0, "", 0)
+_NO_TENANT: Final = Tenant(0, "")
+_NO_TERMS: Final = Terms()
+
 
 class Call:
     """``doc`` is the parsed JSON body (or the fields of a multipart one), ``body`` the bytes as they came, ``path`` what
@@ -73,7 +77,7 @@ class Call:
     identity: Identity | None = None  # who it is in the words of a hook
     idle = 300.0  # seconds of an upstream's silence in the middle of a reply
     kept: ConnectionResponses | None = None  # what is asked for responses instead of the gateway's own store
-    key = Key(0, "", 0)
+    key = _NO_KEY
     marked = 0  # characters of the reply at its last checkpoint
     model = ""
     priced = False
@@ -86,8 +90,8 @@ class Call:
     table: Table | None = None  # the snapshot under which it was sent
     tap: Tap | None = None  # of the reply under way
     target: Target | None = None
-    tenant = Tenant(0, "")
-    terms = Terms()
+    tenant = _NO_TENANT
+    terms = _NO_TERMS
     turn: Turn | None = None  # of a conversation that the gateway keeps
     warm = False  # nothing is to be generated: the conversation is only made ready to go on from
 

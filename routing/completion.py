@@ -37,7 +37,8 @@ class Completion:
     """One attempt's request."""
 
     path, query = ollama_generate.PATH, b""
-    upstream, client = ollama, openai_chat
+    upstream = ollama
+    client = openai_chat
 
     def __init__(self, call: Call, target: Target, table: Table) -> None:
         route = call.resolved.route if call.resolved else None

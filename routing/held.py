@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -40,7 +40,7 @@ ANSWER = {
     "generate": "candidates",
     "embeddings": "data",
 }
-NO_PARSER = Parser()
+NO_PARSER: Final = Parser()
 SILENT = TimedOut("the provider fell silent in the middle of its reply")
 
 
@@ -59,7 +59,6 @@ class Held(ABC):
     ours = False
     _decoder: Decoder | None = None
     _parser: Frames = NO_PARSER
-    _plain: Iterator[bytes] = iter(())
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
         self.content_type = reply.header(b"content-type")
@@ -69,6 +68,7 @@ class Held(ABC):
         self.tap = Tap(call.endpoint.api)
         self.extra_headers: list[Header] = []
         self._pending: list[Event] = []
+        self._plain: Iterator[bytes] = iter(())
         self.stream = self.content_type.startswith(STREAM_TYPES) or (call.stream and self._must_stream())
         if self.stream:
             self._parser = Parser()

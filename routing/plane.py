@@ -153,7 +153,7 @@ def spooled_ledger() -> SpooledLedger:
         settings.GATEWAY_SPOOL_DIR,
         serve=settings.GATEWAY_SPOOL_FULL == "serve",
         away_limit=settings.GATEWAY_DATABASE_AWAY_SECONDS,
-        **spool_options(),
+        options=spool_options(),
     )
 
 

@@ -15,7 +15,6 @@ import errno
 import logging
 import os
 import time
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -69,7 +68,7 @@ class Spool:
             if isinstance(error, OSError):
                 raise unavailable(error) from error
             raise
-        _spools.add(self)
+        _living.add(self)
 
     def _adopt(self) -> list[Intent]:
         numbers = segments(self.held.directory)
@@ -172,6 +171,7 @@ class Spool:
                 self._mark_closed()
             if self._segment is not None:
                 self._segment.close()
+        _living.discard(self)
         self.held.release()
 
     def _mark_closed(self) -> None:
@@ -279,12 +279,12 @@ class Spool:
             self._segment.abandon()
 
 
-_spools: weakref.WeakSet[Spool] = weakref.WeakSet()
+_living: set[Spool] = set()
 
 
 def _after_fork() -> None:
-    for spool in _spools:
-        spool._after_fork()
+    while _living:
+        _living.pop()._after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

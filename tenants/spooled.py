@@ -20,6 +20,7 @@ from tenants.spool_owners import SpoolUnavailable, claim
 
 log = logging.getLogger(__name__)
 
+NONE: Mapping[str, Any] = {}
 _MOVED = 100
 
 
@@ -39,7 +40,9 @@ class SpooledLedger(Ledger):
     many seconds requests are taken while the database is away, 0 for ever; ``away`` says whether it is.
     """
 
-    def __init__(self, root: Path, *, serve: bool = False, away_limit: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, root: Path, *, serve: bool = False, away_limit: float = 0.0, options: Mapping[str, Any] = NONE
+    ) -> None:
         super().__init__()
         self.root, self.serve, self.away_limit, self.options = root, serve, away_limit, options
         self.blocks = bool(options.get("fsync"))

@@ -259,6 +259,7 @@ class Connection(upstreams.Connection):
         # Else the end of a connection is told in order, behind all that was sent.
         reset = struct.pack("ii", request.target.startswith("/reset-"), 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        writer.transport.set_write_buffer_limits(0)  # what was sent before a cut is in the kernel
         return await super().answer_one(request, writer)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 FOREIGN = ("GATEWAY_", "LLM_GATEWAY_", "SERVER_", "SECRET_KEY", "DJANGO_", "PRINT_SECRETS")
 VENDORS = ("_API_KEY", "_BASE_URL", "_TIMEOUT", "_MAX_RETRIES")
 #: What a run of the suite is told: the engine, the databases, and whether all parts must be there.
-KEPT = {"GATEWAY_UPSTREAM_TRANSPORT", "GATEWAY_REQUIRE_ALL", "GATEWAY_RECORDINGS", "GATEWAY_SPECS"}
+KEPT = {"GATEWAY_COMPILED", "GATEWAY_UPSTREAM_TRANSPORT", "GATEWAY_REQUIRE_ALL", "GATEWAY_RECORDINGS", "GATEWAY_SPECS"}
 
 for name in [name for name in os.environ if name.startswith(FOREIGN) or name.endswith(VENDORS)]:
     if name not in KEPT:
         del os.environ[name]
+os.environ.setdefault("GATEWAY_COMPILED", "0")  # what is changed here and there by tests is the source
 
 _data = Path(tempfile.gettempdir(), f"gateway-tests-{os.getpid()}")
 for old in _data.parent.glob("gateway-tests-*"):  # mypy loads settings, too, and leaves without a good-bye

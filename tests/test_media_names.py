@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from providers import media
 from providers.chat import BadRequest
 from providers.media import Fetcher, MediaGuard
-from providers.native_engine import Connection, NativeTransport
+from providers.native_connection import Connection
+from providers.native_engine import NativeTransport
 from tests.media_site import redirect, reply, serving
 from tests.test_media_types import PNG
 

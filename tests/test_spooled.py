@@ -24,7 +24,7 @@ def spooled_ids(root: Path) -> list[Any]:
 
 def full(root: Path, **options: Any) -> SpooledLedger:
     """One whose spool takes no intent any more."""
-    ledger = SpooledLedger(root, cap=1, **options)
+    ledger = SpooledLedger(root, options={"cap": 1}, **options)
     ledger.record(Entry())
     ledger.record(Entry())
     assert ledger.refusing == "it is full"
@@ -126,4 +126,4 @@ def test_its_length_is_what_waits_anywhere(tmp_path: Path) -> None:
 
 
 def test_it_blocks_where_the_disk_is_waited_for(tmp_path: Path) -> None:
-    assert SpooledLedger(tmp_path, fsync=True).blocks and not SpooledLedger(tmp_path).blocks
+    assert SpooledLedger(tmp_path, options={"fsync": True}).blocks and not SpooledLedger(tmp_path).blocks

@@ -110,4 +110,4 @@ def _error(frame: sse.Event) -> sse.Event:
     return sse.Event("error", text, sse.write(text, "error"))
 
 
-VARIANT = Variant(request, Frames, eventstream.CONTENT_TYPE, counts=False, read_error=read_error)
+VARIANT: Variant = Variant(request, Frames, eventstream.CONTENT_TYPE, counts=False, read_error=read_error)

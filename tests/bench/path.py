@@ -26,8 +26,11 @@ from typing import Any, cast
 import httpx
 import uvloop
 
+import gateway_project  # noqa: F401  # what was compiled is used
+
 from providers.guard import Guard
-from providers.native_engine import Connection, NativeTransport
+from providers.native_connection import Connection
+from providers.native_engine import NativeTransport
 from providers.presets import PRESETS
 from providers.upstream import Connections, Credential, Upstream
 from routing.gateway import Gateway
