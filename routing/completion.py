@@ -36,7 +36,8 @@ def _json(line: bytes) -> Any:
 class Completion:
     """One attempt's request."""
 
-    path, query = ollama_generate.PATH, b""
+    path = ollama_generate.PATH
+    query = b""
     upstream = ollama
     client = openai_chat
 
