@@ -1,4 +1,4 @@
-"""The hot path as machine code: ``python -m gateway_project.compiled`` compiles it, and from then on processes use that.
+"""The hot path as machine code: ``gateway_project.compiling`` makes it, and from then on processes use that.
 
 The modules stay as they are and are all that anybody reads: mypyc compiles typed Python. What was compiled lies below
 ``build``, by the digest of what it was made of, so that after any change of a module, of Python or of the compiler the
@@ -12,10 +12,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import shutil
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec
 from pathlib import Path
@@ -86,27 +84,3 @@ def use() -> None:
         return
     if (root := directory()).is_dir():
         sys.meta_path.insert(0, Finder(root))
-
-
-def build() -> Path:
-    """Compile; takes a minute or two. Raises ImportError without the compiler, SystemExit where it finds an error."""
-    from mypyc.build import mypycify
-    from setuptools import setup
-
-    root = directory()
-    shutil.rmtree(root, ignore_errors=True)
-    PLACE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
-        made = Path(folder, "made")
-        os.chdir(ROOT)
-        flags = ["--config-file=", "--ignore-missing-imports", "--explicit-package-bases"]
-        files = [str(source(name).relative_to(ROOT)) for name in names()]
-        modules = mypycify([*flags, *files], opt_level="2", debug_level="0", multi_file=True, target_dir=folder)
-        command = ["build_ext", f"--build-lib={made}", f"--build-temp={folder}/temp", f"--parallel={os.cpu_count()}"]
-        setup(name="compiled", packages=[], py_modules=[], ext_modules=modules, script_args=["--quiet", *command])
-        made.rename(root)
-    return root
-
-
-if __name__ == "__main__":
-    print(build())  # noqa: T201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -15,6 +14,8 @@ from daphne.ws_protocol import WebSocketProtocol
 from django.conf import settings
 from twisted.internet import defer
 from twisted.internet import reactor as twisted_reactor
+
+from gateway_project import garbage
 
 reactor: Any = twisted_reactor  # a module to type checkers, an object in truth
 POLL_SECONDS = 0.05
@@ -70,8 +71,7 @@ class DrainingServer(Server):  # type: ignore[misc]
         self.ws_factory.protocol = Socket
         await received.put({"type": "lifespan.startup"})
         await sent.get()
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
         self.port = reactor.adoptStreamPort(self.bound.fileno(), self.bound.family, self.http_factory)
         self.bound.close()  # the reactor has a duplicate
 

@@ -21,6 +21,8 @@ from pathlib import Path
 import django
 from django.conf import settings
 
+from gateway_project import garbage
+
 log = logging.getLogger(__name__)
 
 NAME = "gateway-drain"
@@ -50,6 +52,7 @@ def work() -> None:
     from tenants.drain_loop import Drain
     from tenants.notice_sender import NoticeSender
 
+    garbage.settle()
     drain = Drain(settings.GATEWAY_SPOOL_DIR, **spool_options())
     drain.start()
     NoticeSender().start()

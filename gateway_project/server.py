@@ -8,7 +8,6 @@ cuts the streams and closes the application; a third kills.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from types import FrameType
 import uvicorn
 from django.conf import settings
 
+from gateway_project import garbage
 from gateway_project.protocol import BoundedHttp
 from gateway_project.websocket import DrainingWebSocket
 
@@ -72,11 +72,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        # What is loaded now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
-        # A request leaves no cycles behind: looking for them after every 700 objects costs a tenth of all time.
-        gc.set_threshold(50_000, 20, 100)
+        garbage.settle()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.signals += 1

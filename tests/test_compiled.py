@@ -9,8 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from gateway_project import compiled
 
 APPS = ("gateway_project", "providers", "routing", "tenants")
@@ -50,3 +48,61 @@ def test_each_module_is_there_once() -> None:
     names = compiled.names()
     assert len(names) == len(set(names))
     assert [name for name in names if not compiled.source(name).exists()] == []
+
+
+def test_the_compiler_is_the_one_that_is_pinned() -> None:
+    assert compiled.COMPILER.replace(" ", "==") in (compiled.ROOT / "requirements-dev.txt").read_text().splitlines()
+
+
+class Room:
+    """A project of its own, with a file in the place of one compiled module: which of the two is found is what counts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for name, text in {
+            "gateway_project/__init__.py": "from gateway_project import compiled\ncompiled.use()\n",
+            "gateway_project/compiled.py": Path(compiled.__file__).read_text(),
+            "tenants/__init__.py": "",
+        }.items():
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_text(text)
+        for name in compiled.names():
+            path = root / f"{name.replace('.', '/')}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("def where(): return 'source'\n")
+
+    def compile(self) -> None:
+        place = self._say("compiled.directory()")
+        extension = self._say("compiled.EXTENSION_SUFFIXES[0]")
+        file = Path(place, "tenants", f"uuid7{extension}")
+        file.parent.mkdir(parents=True)
+        file.touch()
+
+    def _say(self, what: str) -> str:
+        return self.run(f"import gateway_project; from gateway_project import compiled; print({what})")
+
+    def found(self, **environment: str) -> str:
+        """Where a process would load the module from."""
+        code = "import gateway_project, importlib.util as i; print(i.find_spec('tenants.uuid7').origin)"
+        return "source" if self.run(code, **environment).endswith(".py") else "compiled"
+
+    def run(self, code: str, **environment: str) -> str:
+        env = {"PATH": os.environ["PATH"], **environment}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=self.root, env=env, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+
+def test_what_was_compiled_is_used_until_anything_changes(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    assert room.found() == "source"
+    room.compile()
+    assert room.found() == "compiled"
+    assert room.found(GATEWAY_COMPILED="0") == "source"
+    changed = tmp_path / "routing" / "gateway.py"
+    before = changed.read_text()
+    changed.write_text(before + "\n")
+    assert room.found() == "source"  # all or none: they call each other without Python in between
+    changed.write_text(before)
+    assert room.found() == "compiled"

@@ -14,10 +14,13 @@ Exit code: 1 if an asserted goal is missed (not with --no-assert), 2 if somethin
 
 import argparse
 import os
+import platform
 import signal
 import sys
+import sysconfig
 from typing import NoReturn
 
+from gateway_project import compiled
 from tests.bench import decisions, dialects, gateway, lab, litellm, load, report
 from tests.bench.measure import Series, interleave, ratio
 from tests.bench.report import Goal
@@ -114,6 +117,9 @@ def _print_setting(room: lab.Lab, rounds: int, seconds: float) -> None:
         pins = "all on one core, or not pinned: the ratios are too low"
     busy = os.getloadavg()[0]
     print(f"Load by {load.generator()}, upstream {room.whole.title}; {pins}; load average {busy:.1f} at the start.")
+    built = "with" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "without"
+    path = "compiled" if compiled.active() else "not compiled"
+    print(f"Python {platform.python_version()}, built {built} optimizations; the gateway's hot path is {path}.")
     print(f"{rounds} bursts of about {seconds:g} s each, in turn; prompt of {len(load.PROMPT)} bytes.")
     for name, reason in room.absent.items():
         print(f"{report.TITLES[name]}: {reason}.")

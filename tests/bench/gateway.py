@@ -49,6 +49,8 @@ def environment(data: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DROPPED)}
     for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
         kept.pop(name, None)
+    if "GATEWAY_COMPILED" in os.environ:
+        kept["GATEWAY_COMPILED"] = os.environ["GATEWAY_COMPILED"]
     return kept | {"GATEWAY_DATA_DIR": str(data), "GATEWAY_METRICS_TOKEN": METRICS_TOKEN}
 
 

@@ -27,7 +27,6 @@ import httpx
 import uvloop
 
 import gateway_project  # noqa: F401  # what was compiled is used
-
 from providers.guard import Guard
 from providers.native_connection import Connection
 from providers.native_engine import NativeTransport
