@@ -22,6 +22,7 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "build" / "compiled"
 SWITCH = "GATEWAY_COMPILED"
+OFF = ("0", "false", "no", "off")
 COMPILER = "mypy 2.4.1"
 MODULES = {
     "providers": "billed jsonbytes native_connection rotation sse upstream urls usage",
@@ -80,7 +81,7 @@ def active() -> bool:
 
 def use() -> None:
     """Have this process import what is compiled, if it is there. Before it imports any of the modules."""
-    if os.environ.get(SWITCH) == "0" or not PLACE.is_dir() or active():
+    if os.environ.get(SWITCH, "").lower() in OFF or not PLACE.is_dir() or active():
         return
     if (root := directory()).is_dir():
         sys.meta_path.insert(0, Finder(root))
