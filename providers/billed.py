@@ -9,28 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from providers.usage import MOST
 
 Doc = dict[str, Any]
 #: What Gemini tells by modality -> our names. It prices documents as pictures.
-PROMPT = {
+PROMPT: Final = {
     "IMAGE": "input_image_tokens",
     "DOCUMENT": "input_image_tokens",
     "VIDEO": "input_video_tokens",
     "AUDIO": "input_audio_tokens",
 }
-REPLY = {name: kind.replace("input", "output") for name, kind in PROMPT.items()}
-CACHED = {name: kind.replace("input", "cache_read") for name, kind in PROMPT.items()}
-MODALITIES = {
+REPLY: Final = {name: kind.replace("input", "output") for name, kind in PROMPT.items()}
+CACHED: Final = {name: kind.replace("input", "cache_read") for name, kind in PROMPT.items()}
+MODALITIES: Final = {
     "promptTokensDetails": PROMPT,
     "toolUsePromptTokensDetails": PROMPT,
     "candidatesTokensDetails": REPLY,
     "responseTokensDetails": REPLY,
     "cacheTokensDetails": CACHED,
 }
-SECONDS = ("seconds", "prompt_audio_seconds", "billable_audio_seconds")
+SECONDS: Final = ("seconds", "prompt_audio_seconds", "billable_audio_seconds")
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Billed:
 
 
 #: What upstreams call the tier that is the standard one.
-STANDARD = frozenset({"", "standard", "default", "auto", "on_demand"})
+STANDARD: Final = frozenset({"", "standard", "default", "auto", "on_demand"})
 
 
 def _count(source: Any, *path: str) -> int:
@@ -68,8 +68,8 @@ def _tier(*told: Any) -> str:
     return next((text for text in told if isinstance(text, str) and text.lower() not in STANDARD), "")
 
 
-_GIVEN = frozenset({"image_tokens", "cached_tokens_details"})
-_COUNTED = frozenset({"num_search_queries", *SECONDS})
+_GIVEN: Final = frozenset({"image_tokens", "cached_tokens_details"})
+_COUNTED: Final = frozenset({"num_search_queries", *SECONDS})
 
 
 def of_openai(doc: Doc, usage: Doc) -> Billed:
@@ -120,7 +120,7 @@ def of_converse(doc: Doc, usage: Doc) -> Billed:
 
 
 #: API -> reads a reply and the usage in it; APIs that are not named are OpenAI's.
-READERS: dict[str, Callable[[Doc, Doc], Billed]] = {
+READERS: Final[dict[str, Callable[[Doc, Doc], Billed]]] = {
     "messages": of_anthropic,
     "generate": of_gemini,
     "converse": of_converse,

@@ -10,24 +10,31 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 _LARGE, _WINDOW, _REMEMBERED, _LONG_KEY = 1 << 16, 1 << 18, 1000, 64
-_PLAIN = re.compile(r"[A-Za-z_]+")
+_PLAIN: Final = re.compile(r"[A-Za-z_]+")
 # The letters of a plain name stand between 0x40 and 0x7F: without one of these escapes it has one spelling only.
-_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
-_BACKSLASHES = re.compile(rb"\\*")
-_MEMBER = re.compile(rb'[ \t\r\n]*("[^"]*")[ \t\r\n]*:[ \t\r\n]*')
-_TOKEN = re.compile(rb'"[^"]*"|([{\[])|([}\]])')
-_SCALAR = re.compile(rb"[^ \t\r\n,}\]]+")
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
+_BACKSLASHES: Final = re.compile(rb"\\*")
+_MEMBER: Final = re.compile(rb'[ \t\r\n]*("[^"]*")[ \t\r\n]*:[ \t\r\n]*')
+_TOKEN: Final = re.compile(rb'"[^"]*"|([{\[])|([}\]])')
+_SCALAR: Final = re.compile(rb"[^ \t\r\n,}\]]+")
 # A value without brackets and escapes; others match as nothing.
-_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[^ \t\r\n,{}\[\]"]+)?')
-_NEXT = re.compile(rb"[ \t\r\n]*([,}])")
-_BACKSLASH = ord("\\")
+_VALUE: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[^ \t\r\n,{}\[\]"]+)?')
+_NEXT: Final = re.compile(rb"[ \t\r\n]*([,}])")
+_BACKSLASH: Final = ord("\\")
 Names = tuple[str, ...] | frozenset[str]
-_TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
+_TYPES: Final = {
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 class JSONBodyError(ValueError):
@@ -61,6 +68,11 @@ def parse(body: bytes) -> dict[str, Any]:
     raise JSONBodyError(problem)
 
 
+def has(data: bytes, word: bytes) -> bool:
+    """``word in data``, for which Python first tries to take the word for a number, and makes an error of that."""
+    return data.find(word) >= 0
+
+
 def _problem(body: bytes, error: orjson.JSONDecodeError) -> str:
     if not body or body.isspace():
         return "The body is empty; a JSON object is needed."
@@ -87,7 +99,7 @@ def check_unique(body: bytes, doc: Mapping[str, Any], names: Names) -> None:
     if not guard.harmless.issuperset(doc):
         guard.check_case(doc)
     # The parser keeps one of two equal keys, so only the text tells. Most names stand in it once, at any depth.
-    if b"\\" in body and _ESCAPED_LETTER.search(body):
+    if has(body, b"\\") and _ESCAPED_LETTER.search(body):
         _refuse_repeated(names, (member.key for member in spans(body)))
     elif guard.repeats(body):
         _refuse_repeated(names, (match[1].decode() for match in _outermost(body, guard.pattern)))
@@ -219,7 +231,7 @@ def _outermost(body: bytes, pattern: re.Pattern[bytes]) -> Iterator[re.Match[byt
 def _values(body: bytes, key: str) -> list[tuple[int, int]]:
     """Where the values of the top-level ``key`` stand: one, none, or several where the key stands several times."""
     quoted = _quoted(key)
-    if quoted is None or (b"\\" in body and _ESCAPED_LETTER.search(body)):
+    if quoted is None or (has(body, b"\\") and _ESCAPED_LETTER.search(body)):
         return [(member.value_start, member.value_end) for member in spans(body) if member.key == key]
     at = body.find(quoted)
     if at < 0:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 import httptools
 import httpx
 
 from providers.light import Header
 
-MAX_HEAD_BYTES = 65536
-HIGH_WATER = 256 * 1024  # bytes of a body that wait for their reader before the socket is left unread
-NO_BODY = (204, 304)
+MAX_HEAD_BYTES: Final = 65536
+HIGH_WATER: Final = 256 * 1024  # bytes of a body that wait for their reader before the socket is left unread
+NO_BODY: Final = (204, 304)
 
 
 class Connection(asyncio.Protocol):

@@ -11,25 +11,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from providers.upstream import Credential, Upstream
 
 #: Seconds that a credential rests after a status, doubling up to the second number where it goes on.
-RESTS = {401: (60.0, 900.0), 402: (60.0, 900.0), 403: (10.0, 300.0), 429: (5.0, 60.0)}
+RESTS: Final = {401: (60.0, 900.0), 402: (60.0, 900.0), 403: (10.0, 300.0), 429: (5.0, 60.0)}
 #: Statuses that are about the account and so about all of its models; the others are about one model.
-WHOLE = frozenset({401, 402})
+WHOLE: Final = frozenset({401, 402})
 #: May have been about the request, and not about the account.
-DOUBTFUL = 403
-LONGEST = 3600.0
-FORGOTTEN = 600.0  # seconds of quiet after which an old refusal no longer makes the next rest longer
-MOST_RESTS = 10_000
+DOUBTFUL: Final = 403
+LONGEST: Final = 3600.0
+FORGOTTEN: Final = 600.0  # seconds of quiet after which an old refusal no longer makes the next rest longer
+MOST_RESTS: Final = 10_000
 
-NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
+NUMBER: Final = re.compile(r"\d{1,15}(\.\d{1,9})?")
 MILLISECONDS, UNIX = 1e11, 1e9  # as large as this a number is a date
-SPAN = re.compile(
+SPAN: Final = re.compile(
     r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,9})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?(?:(\d{1,9}(?:\.\d{1,9})?)ms)?"
 )
-UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+UNITS: Final = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
 def seconds_until(text: str, now: float) -> float | None:

@@ -7,13 +7,13 @@ the input byte for byte.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-LIMIT = 32 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
-_CR = ord("\r")
-_BLANK = re.compile(rb"\r\n?|\n")
-_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n?|\n)")
+LIMIT: Final = 32 * 1024 * 1024
+_BOM: Final = b"\xef\xbb\xbf"
+_CR: Final = ord("\r")
+_BLANK: Final = re.compile(rb"\r\n?|\n")
+_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n?|\n)")
 
 
 class Event(NamedTuple):

@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,7 +23,7 @@ from providers.urls import join
 from providers.variants import Variant
 
 #: httpx's (and so every engine's) exceptions as ours, the first that fits.
-ERRORS: tuple[tuple[type[Exception], type[UpstreamError], str], ...] = (
+ERRORS: Final[tuple[tuple[type[Exception], type[UpstreamError], str], ...]] = (
     (RefusedAddress, AddressRefused, "the provider's address is one that is never called"),
     (httpx.ConnectTimeout, TimedOut, "no connection to the provider in time"),
     (httpx.TimeoutException, TimedOut, "no answer from the provider in time"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 from urllib.parse import urlsplit
 
-VERSION = re.compile(r"v\d+(alpha|beta)?\d*\Z")
+VERSION: Final = re.compile(r"v\d+(alpha|beta)?\d*\Z")
 
 
 def _overlap(base: list[str], path: list[str]) -> int:

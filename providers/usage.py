@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(slots=True)
@@ -25,11 +25,11 @@ class Usage:
 
 Doc = dict[str, Any]
 #: DeepSeek, Mistral, Anthropic behind an OpenAI API, Moonshot
-CACHE_READS = ("prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens", "cached_tokens")
+CACHE_READS: Final = ("prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens", "cached_tokens")
 
 
 #: What every JSON number holds exactly; a count above it is garbage.
-MOST = 2**53
+MOST: Final = 2**53
 
 
 def _int(source: Any, *names: str) -> int:
@@ -196,7 +196,7 @@ def _titan_reply(doc: Doc) -> Usage | None:
 
 
 #: API -> reads usage of one whole JSON reply; None where it tells none.
-READERS: dict[str, Callable[[Doc], Usage | None]] = {
+READERS: Final[dict[str, Callable[[Doc], Usage | None]]] = {
     "messages": _anthropic_reply,
     "generate": _gemini_reply,
     "rerank": _rerank_reply,

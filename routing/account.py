@@ -45,11 +45,18 @@ class Account:
         self._charge(self.reservation, entry)
 
     def _charge(self, reservation: Reservation, entry: Entry) -> None:
-        tokens, lost = entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
-        used = {MONEY: entry.cost or 0, "tokens": tokens, "requests": 0 if lost else 1, "concurrent": 0}
+        cost, tokens, lost = entry.cost or 0, entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
         if lost and not tokens:
-            used["tokens"] = self._most_tokens(reservation)
-        settled = self.wallet.settle(reservation, [used[unit] for unit in self.counted.units])
+            tokens = self._most_tokens(reservation)
+        used = []
+        for unit in self.counted.units:
+            if unit == MONEY:
+                used.append(cost)
+            elif unit == "tokens":
+                used.append(tokens)
+            else:
+                used.append(1 if unit == "requests" and not lost else 0)
+        settled = self.wallet.settle(reservation, used)
         entry.charges = settled.charges
         entry.charged_to = charged_to(tuple(settled.charges))
         entry.bound_exceeded = settled.bound_exceeded

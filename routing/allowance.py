@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from routing.bound_demand import Demand
 from routing.bounds import MORE_PICTURE_TOKENS, PICTURE_TOKENS, demand_of
 from routing.call import Call
 from routing.errors import GatewayError
 
 #: Endpoints whose scope is not the first word of their name.
-OTHERWISE = {"unified": "completions", "generate.embed": "embeddings"}
+OTHERWISE: Final = {"unified": "completions", "generate.embed": "embeddings"}
 #: Where the input stands, by endpoint; of all others in ``input``.
-INPUT_AT = {
+INPUT_AT: Final = {
     "chat": "messages",
     "unified": "messages",
     "messages": "messages",
@@ -21,7 +23,7 @@ INPUT_AT = {
     "rerank": "documents",
 }
 #: What asks for several outputs at once.
-CHOICES_AT = {"generate": "generationConfig.candidateCount"}
+CHOICES_AT: Final = {"generate": "generationConfig.candidateCount"}
 
 
 def scope_of(endpoint: str) -> str:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from providers.dialects import CLIENTS, UPSTREAMS, Client, Upstream
 from providers.embeddings import UPSTREAMS as EMBEDDING_UPSTREAMS
 from routing.call import Call
 from routing.table import Target
 
 #: What the API of a client endpoint is as a dialect, for those that can be translated.
-CLIENT_DIALECTS: dict[str, Client] = {
+CLIENT_DIALECTS: Final[dict[str, Client]] = {
     "chat": CLIENTS["openai_chat"],
     "responses": CLIENTS["openai_responses"],
     "messages": CLIENTS["anthropic"],
     "generate": CLIENTS["gemini"],
     "unified": CLIENTS["unified"],
 }
-UPSTREAM_DIALECTS: dict[str, Upstream] = {dialect.API: dialect for dialect in UPSTREAMS.values()}
+UPSTREAM_DIALECTS: Final[dict[str, Upstream]] = {dialect.API: dialect for dialect in UPSTREAMS.values()}
 #: Where an upstream serves several APIs and none of them is the client's: the one that says most comes first.
-BUILT_IN = ("messages", "generate", "converse", "cohere", "ollama", "chat", "responses")
+BUILT_IN: Final = ("messages", "generate", "converse", "cohere", "ollama", "chat", "responses")
 #: A package's own API says more than what its vendor has besides for OpenAI's clients.
-PREFERENCE = (*(api for api in UPSTREAM_DIALECTS if api not in BUILT_IN), *BUILT_IN)
+PREFERENCE: Final = (*(api for api in UPSTREAM_DIALECTS if api not in BUILT_IN), *BUILT_IN)
 #: APIs that can count tokens, the most faithful first.
-COUNTING = ("messages", "generate", "responses")
+COUNTING: Final = ("messages", "generate", "responses")
 #: Endpoints that generate from messages, embed, or count; the others can only be relayed.
-GENERATE = frozenset({"chat", "responses", "messages", "generate", "unified"})
-COMPACT = "responses.compact"
-EMBED = frozenset({"embeddings", "generate.embed"})
-COUNT = frozenset({"messages.count_tokens", "generate.count_tokens", "responses.input_tokens"})
+GENERATE: Final = frozenset({"chat", "responses", "messages", "generate", "unified"})
+COMPACT: Final = "responses.compact"
+EMBED: Final = frozenset({"embeddings", "generate.embed"})
+COUNT: Final = frozenset({"messages.count_tokens", "generate.count_tokens", "responses.input_tokens"})
 
 
 def api_of(call: Call, target: Target) -> str:

@@ -7,7 +7,7 @@ the client has seen a byte nothing is tried again.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from providers.errors import TimedOut, UpstreamError
 from providers.upstream import Credential, Reply
@@ -27,9 +27,9 @@ from routing.visit import Failure, Next, Visit
 if TYPE_CHECKING:
     from routing.gateway import Gateway
 
-LATE = TimedOut("no answer from the provider in time")
-DEADLINE = 540.0
-TOO_MANY = 429
+LATE: Final = TimedOut("no answer from the provider in time")
+DEADLINE: Final = 540.0
+TOO_MANY: Final = 429
 
 
 class Attempts:

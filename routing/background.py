@@ -7,7 +7,7 @@ if this process ends before, the sweep settles them as any request whose end nob
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import orjson
@@ -18,13 +18,13 @@ from routing.call import Call
 if TYPE_CHECKING:
     from routing.gateway import Gateway
 
-UNDER_WAY = frozenset({"queued", "in_progress"})
+UNDER_WAY: Final = frozenset({"queued", "in_progress"})
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-PATIENCE = 86_400.0
+PATIENCE: Final = 86_400.0
 """Seconds: no response takes longer."""
-MOST = 64 << 20
-OK = 200
-AGAIN = frozenset({401, 403, 408, 409, 425, 429})
+MOST: Final = 64 << 20
+OK: Final = 200
+AGAIN: Final = frozenset({401, 403, 408, 409, 425, 429})
 """Refusals that say nothing of the response: of the others, it is gone."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
 from routing.encodings import CODECS, MAX_ENCODINGS, DecodedTooLong, Decoder, EncodingError, UnknownEncoding
 from routing.encodings import decoder as decoder
@@ -14,9 +14,9 @@ from routing.errors import GatewayError
 Header = tuple[bytes, bytes]
 Receive = Callable[[], Awaitable[Any]]
 
-_PIECE = 256 * 1024  # after so much work others get their turn
-_STEP = 4096  # what a step costs at least, counted in bytes
-_DIGITS = 20
+_PIECE: Final = 256 * 1024  # after so much work others get their turn
+_STEP: Final = 4096  # what a step costs at least, counted in bytes
+_DIGITS: Final = 20
 
 
 class BodyError(GatewayError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from providers.jsonbytes import has
 from routing.bound_parts import SEALED_FACTOR, Seen
 
-ANY = None  # of the service tiers
-NOTHING: Mapping[str, int] = {}
-TOOL_TOKENS = 64  # of what is written around each tool
+ANY: Final = None  # of the service tiers
+NOTHING: Final[Mapping[str, int]] = {}
+TOOL_TOKENS: Final = 64  # of what is written around each tool
 
 
 class Served(NamedTuple):
@@ -46,11 +47,11 @@ class Demand(NamedTuple):
     unbounded: tuple[str, ...] = ()
 
 
-MODAL_INPUT = frozenset(
+MODAL_INPUT: Final = frozenset(
     f"{kind}_{medium}_tokens" for kind in ("input", "cache_read") for medium in ("audio", "image", "video")
 )
-_HOUR = frozenset(("cache_write_1h_tokens",))
-_NONE: frozenset[str] = frozenset()
+_HOUR: Final = frozenset(("cache_write_1h_tokens",))
+_NONE: Final[frozenset[str]] = frozenset()
 _PLAIN, _PLAIN_HOUR = MODAL_INPUT, MODAL_INPUT | _HOUR
 
 
@@ -60,7 +61,7 @@ def text_tokens(body: bytes, seen: Seen, tools: int = 0) -> int:
 
 
 #: Fields in which nothing can ask for a cache, unless they hold more than texts.
-_SIMPLE = frozenset(
+_SIMPLE: Final = frozenset(
     "model messages max_tokens max_completion_tokens temperature top_p stream stream_options n stop user seed input"
     " instructions max_output_tokens system contents frequency_penalty presence_penalty".split()
 )
@@ -73,7 +74,7 @@ def asks(word: re.Pattern[bytes], doc: Mapping[str, Any], body: bytes, seen: See
     """Whether ``word`` may be in what asks for a cache; the body is looked through only where something may ask."""
     if not seen.walked and doc.keys() <= _SIMPLE:
         return False
-    return word.search(body) is not None or (b"\\" in body and b"\\u00" in body)
+    return word.search(body) is not None or has(body, b"\\u00")
 
 
 def without(doc: Mapping[str, Any], body: bytes, seen: Seen) -> frozenset[str]:
@@ -85,7 +86,7 @@ def without(doc: Mapping[str, Any], body: bytes, seen: Seen) -> frozenset[str]:
 
 
 #: Service tiers that are the standard one.
-STANDARD = frozenset(("default", "standard", "standard_only", "on_demand"))
+STANDARD: Final = frozenset(("default", "standard", "standard_only", "on_demand"))
 
 
 def tiers(told: object, unsaid: tuple[str, ...] | None = ANY) -> tuple[str, ...] | None:

@@ -5,11 +5,11 @@ harmless, and no bound holds where it says anything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-_SAMPLING = "temperature top_p seed stop user metadata stream stream_options"
-_CACHED = "prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier"
-_OPENAI_IMAGE = "background output_format output_compression quality response_format user stream moderation"
+_SAMPLING: Final = "temperature top_p seed stop user metadata stream stream_options"
+_CACHED: Final = "prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier"
+_OPENAI_IMAGE: Final = "background output_format output_compression quality response_format user stream moderation"
 
 #: Endpoint -> fields that change no more than which tokens are generated, how the reply looks or who may see it.
 HARMLESS: dict[str, str] = {
@@ -61,14 +61,14 @@ READ: dict[str, str] = {
     "rerank": "query documents",
 }
 #: What is written like another.
-SAME = {"unified": "chat", "responses.compact": "responses"}
+SAME: Final = {"unified": "chat", "responses.compact": "responses"}
 HARMLESS |= {name: HARMLESS[other] for name, other in SAME.items()}
 READ |= {name: READ[other] for name, other in SAME.items()}
-KNOWN = {name: frozenset(f"{HARMLESS[name]} {READ[name]}".split()) for name in READ}
+KNOWN: Final = {name: frozenset(f"{HARMLESS[name]} {READ[name]}".split()) for name in READ}
 #: As they stand in forms, where lists may have names of their own.
-IN_FORMS = {name: KNOWN[name] | {f"{each}[]" for each in HARMLESS[name].split()} for name in READ}
+IN_FORMS: Final = {name: KNOWN[name] | {f"{each}[]" for each in HARMLESS[name].split()} for name in READ}
 #: Fields that another reader must not find twice, beside those that are looked for when the body is read.
-SINGLE: dict[str, tuple[str, ...]] = {
+SINGLE: Final[dict[str, tuple[str, ...]]] = {
     "completions": ("best_of", "echo", "service_tier"),
     "responses": ("conversation", "max_tool_calls", "previous_response_id", "prompt", "service_tier", "tools"),
     "messages": ("container", "service_tier", "speed", "tools"),
@@ -76,16 +76,16 @@ SINGLE: dict[str, tuple[str, ...]] = {
     "generate": ("cachedContent", "cached_content", "serviceTier", "service_tier", "tools"),
 }
 #: Of an endpoint that has turns, the field that holds them.
-TURNS = {
+TURNS: Final = {
     "chat": "messages",
     "unified": "messages",
     "messages": "messages",
     "responses": "input",
     "generate": "contents",
 }
-QUOTED_TURNS = {endpoint: f'"{name}"'.encode() for endpoint, name in TURNS.items()}
+QUOTED_TURNS: Final = {endpoint: f'"{name}"'.encode() for endpoint, name in TURNS.items()}
 
-MOST_TOKENS = 2**40
+MOST_TOKENS: Final = 2**40
 
 
 def unknown(endpoint: str, doc: Mapping[str, Any]) -> tuple[str, ...]:

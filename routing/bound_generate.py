@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from routing.bound_demand import ANY, CACHE, Demand, Served, asks, text_tokens, tiers, without
 from routing.bound_fields import most, times, unknown
@@ -21,11 +21,11 @@ from routing.bound_tools import (
 )
 
 Doc = Mapping[str, Any]
-_NO_TOOLS = Tools()
+_NO_TOOLS: Final = Tools()
 _CHAT_CAP, _RESPONSES_CAP, _MESSAGES_CAP = ("max_completion_tokens",), ("max_output_tokens",), ("max_tokens",)
-_ESCAPED = re.compile(rb"\\u00[4-7]")
+_ESCAPED: Final = re.compile(rb"\\u00[4-7]")
 #: Caps inside of objects, which may stand there twice.
-_INNER_CAPS = re.compile(rb'"(max_?[oO]utput_?[tT]okens|candidate_?[cC]ount|max_uses)"')
+_INNER_CAPS: Final = re.compile(rb'"(max_?[oO]utput_?[tT]okens|candidate_?[cC]ount|max_uses)"')
 
 
 def chat(endpoint: str, doc: Doc, body: bytes) -> Demand:
@@ -164,7 +164,7 @@ def messages(endpoint: str, doc: Doc, body: bytes) -> Demand:
     )
 
 
-_WRITES = frozenset(("cache_write_tokens",))
+_WRITES: Final = frozenset(("cache_write_tokens",))
 
 
 def _uncached(doc: Doc, body: bytes, seen: Seen) -> frozenset[str]:
@@ -222,7 +222,7 @@ def generate(endpoint: str, doc: Doc, body: bytes) -> Demand:
 
 
 #: Pictures and sound of one candidate: nothing says that a cap is one of them too.
-SHOWN_TOKENS = 65_536
+SHOWN_TOKENS: Final = 65_536
 
 
 def _shows(config: Doc) -> bool:
@@ -232,8 +232,8 @@ def _shows(config: Doc) -> bool:
     return not plain or any(config.get(name) for name in _LOOKS)
 
 
-_LOOKS = ("imageConfig", "image_config", "speechConfig", "speech_config")
-_CONFIGS = ("generationConfig", "generation_config")
+_LOOKS: Final = ("imageConfig", "image_config", "speechConfig", "speech_config")
+_CONFIGS: Final = ("generationConfig", "generation_config")
 _CAPS, _COUNTS = ("maxOutputTokens", "max_output_tokens"), ("candidateCount", "candidate_count")
 
 
@@ -266,7 +266,7 @@ def _twice(body: bytes, served: list[Served] | None = None) -> tuple[str, ...]:
     return tuple(name for name in sorted(double) if _INNER_CAPS.fullmatch(f'"{name}"'.encode()))
 
 
-READERS: dict[str, Callable[[str, Doc, bytes], Demand]] = {
+READERS: Final[dict[str, Callable[[str, Doc, bytes], Demand]]] = {
     "chat": chat,
     "unified": chat,
     "completions": completions,

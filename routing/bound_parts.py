@@ -5,10 +5,10 @@ Only shapes that are known count as seen: whatever is not listed here hides what
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 #: Members that hold nothing but text, whatever is inside.
-TEXT = frozenset(
+TEXT: Final = frozenset(
     "role text name id call_id tool_call_id tool_calls function_call arguments refusal status phase namespace is_error"
     " tool_use_id input cache_control citations title context annotations logprobs thinking reasoning reasoning_content"
     " prefix prompt_cache_breakpoint detail format filename summary code action error server_label server_name execution"
@@ -18,14 +18,14 @@ TEXT = frozenset(
     " acknowledged_safety_checks channel recipient end_turn agent is_image arguments_json scheduling".split()
 )
 #: Members that hold turns or parts.
-NESTED = frozenset(
+NESTED: Final = frozenset(
     "content parts output functionResponse function_response response source tools tool tool_references"
     " reasoning_details outputs".split()
 )
 #: Members that only their maker can read: what is in them may be longer than they are, as they may be packed.
-SEALED = frozenset("signature encrypted_content data thoughtSignature thought_signature encrypted_index".split())
+SEALED: Final = frozenset("signature encrypted_content data thoughtSignature thought_signature encrypted_index".split())
 #: Parts by ``type`` that hold only what the members above do.
-PLAIN = frozenset(
+PLAIN: Final = frozenset(
     "text input_text output_text summary_text reasoning_text refusal thinking redacted_thinking tool_use tool_result"
     " function_call function_call_output custom_tool_call custom_tool_call_output message reasoning function custom"
     " server_tool_use mcp_tool_use mcp_tool_result mcp_list_tools mcp_call mcp_approval_request mcp_approval_response"
@@ -35,10 +35,10 @@ PLAIN = frozenset(
     " text_editor_code_execution_tool_result text_editor_code_execution_result search_result document"
     " reasoning.text reasoning.summary reasoning.encrypted namespace".split()
 )
-PICTURES = frozenset(("image", "image_url", "input_image", "computer_screenshot"))
+PICTURES: Final = frozenset(("image", "image_url", "input_image", "computer_screenshot"))
 #: Members of a picture that hold its data or say where it is.
-PICTURE_DATA = frozenset(("image_url", "url", "data"))
-SEALED_FACTOR = 4  # text is hardly ever packed to less than its fourth
+PICTURE_DATA: Final = frozenset(("image_url", "url", "data"))
+SEALED_FACTOR: Final = 4  # text is hardly ever packed to less than its fourth
 
 
 class Seen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,9 +14,9 @@ from routing.bound_demand import Demand
 from routing.bound_fields import most
 
 Doc = Mapping[str, Any]
-CHAT_NAMES = ("max_completion_tokens", "max_tokens")
+CHAT_NAMES: Final = ("max_completion_tokens", "max_tokens")
 CONFIGS = ("generationConfig", "generation_config")
-CONFIG_NAMES = ("maxOutputTokens", "max_output_tokens")
+CONFIG_NAMES: Final = ("maxOutputTokens", "max_output_tokens")
 
 
 def changes(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from providers import jsonbytes
 from routing import bound_generate, bound_media
@@ -21,26 +21,28 @@ from tenants.pricing import Price
 from tenants.units import MOST_UNITS, Units
 from tenants.worst_case import worst_case
 
-FLOOR = 256  # no cap below this is put into a request: its answer would be worth nothing
+FLOOR: Final = 256  # no cap below this is put into a request: its answer would be worth nothing
 #: What an upstream adds to a request unasked: its template, words for its tools, a system prompt of its own.
-HIDDEN_TOKENS = {"messages": 1_024, "responses": 1_024, "generate": 1_024, "embeddings": 256}
-MORE_HIDDEN_TOKENS = 2_048  # of any other API, which all sorts of vendors serve
+HIDDEN_TOKENS: Final = {"messages": 1_024, "responses": 1_024, "generate": 1_024, "embeddings": 256}
+MORE_HIDDEN_TOKENS: Final = 2_048  # of any other API, which all sorts of vendors serve
 #: What one picture is worth at most.
-PICTURE_TOKENS = {"messages": 5_000, "generate": 20_000}
-MORE_PICTURE_TOKENS = 50_000
-STEPS = 4
-CAP_SLACK = 16  # by so much a cap is overstepped: one token was served as sixteen
-LONGEST_OUTPUT = 65_536  # some models write more than they read
+PICTURE_TOKENS: Final = {"messages": 5_000, "generate": 20_000}
+MORE_PICTURE_TOKENS: Final = 50_000
+STEPS: Final = 4
+CAP_SLACK: Final = 16  # by so much a cap is overstepped: one token was served as sixteen
+LONGEST_OUTPUT: Final = 65_536  # some models write more than they read
 #: How often an upstream lets a model go on after its own tools, by the API's documents.
-MOST_ROUNDS = {"messages": 11}
-LEAST_BYTES = 4  # what is longer than a context window by this measure is refused, or the window is not the right one
+MOST_ROUNDS: Final = {"messages": 11}
+LEAST_BYTES: Final = (
+    4  # what is longer than a context window by this measure is refused, or the window is not the right one
+)
 #: Provider kinds whose reasoning a cap may leave out, as recorded.
-REASONS_BEYOND = frozenset(("openrouter", "openai-compatible", "perplexity"))
+REASONS_BEYOND: Final = frozenset(("openrouter", "openai-compatible", "perplexity"))
 #: Models that search, or call their vendor's tools, unasked and as often as they like.
-SEARCHING = re.compile(r"deep-research|search-(preview|api)|:online|(^|/)compound")
-_ANY_API = MODAL_INPUT | {"cache_write_1h_tokens"}
-_WRITES = frozenset(("cache_write_tokens",))
-_WRITING = frozenset(("messages", "converse"))  # where a cache is written to only if something asks for it
+SEARCHING: Final = re.compile(r"deep-research|search-(preview|api)|:online|(^|/)compound")
+_ANY_API: Final = MODAL_INPUT | {"cache_write_1h_tokens"}
+_WRITES: Final = frozenset(("cache_write_tokens",))
+_WRITING: Final = frozenset(("messages", "converse"))  # where a cache is written to only if something asks for it
 
 
 class Bounds(NamedTuple):
@@ -52,7 +54,7 @@ class Bounds(NamedTuple):
     unbounded: tuple[str, ...] = ()
 
 
-_NONE = Demand("", 0, counted={"requests": 0})
+_NONE: Final = Demand("", 0, counted={"requests": 0})
 
 
 def demand(endpoint: str, doc: Mapping[str, Any], body: bytes, content_type: str = "") -> Demand:
@@ -75,7 +77,7 @@ def demand_of(call: Call) -> Demand:
 def _single(found: Demand, doc: Mapping[str, Any], body: bytes) -> Demand:
     """Without bound, where another reader may find another value."""
     names, turns = SINGLE.get(found.endpoint, ()), TURNS.get(found.endpoint)
-    if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or (b"\\" in body and b"\\u00" in body)):
+    if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or jsonbytes.has(body, b"\\u00")):
         names = (*names, turns)
     if doc.keys().isdisjoint(names):
         return found

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from routing.retries import BROKEN, CONNECT, TIMEOUT, TRUNCATED, Outcome
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half_open"
 OK, FAILED, NEUTRAL = "ok", "failed", "neutral"
-FAILURES = frozenset({CONNECT, BROKEN, TIMEOUT, TRUNCATED})
-SLOTS = 10
-MOST_BREAKERS = 10_000
-LOOKED_AT = 8
+FAILURES: Final = frozenset({CONNECT, BROKEN, TIMEOUT, TRUNCATED})
+SLOTS: Final = 10
+MOST_BREAKERS: Final = 10_000
+LOOKED_AT: Final = 8
 
 Change = Callable[["Breaker", str, float], None]
 

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 #: What is shorter is a word such as ``none`` or ``ollama``, which texts hold by chance.
-SHORTEST_SECRET = 8
+SHORTEST_SECRET: Final = 8
 #: Endpoints whose replies tell usage that was counted before, or count tokens without using any.
-UNMETERED = frozenset(
+UNMETERED: Final = frozenset(
     {
         "responses.get",
         "responses.delete",
@@ -51,7 +51,9 @@ UNMETERED = frozenset(
     }
 )
 #: Endpoints that generate text, whose tokens can be estimated where the upstream tells none.
-GENERATING = frozenset({"chat", "completions", "responses", "responses.compact", "messages", "generate", "unified"})
+GENERATING: Final = frozenset(
+    {"chat", "completions", "responses", "responses.compact", "messages", "generate", "unified"}
+)
 
 _NO_KEY: Final = Key(0, "", 0)
 _NO_TENANT: Final = Tenant(0, "")

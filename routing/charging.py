@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -12,10 +12,20 @@ from tenants.ledger import Entry
 from tenants.pricing import Price, cost
 from tenants.units import BadUnits, Units
 
-NOTHING = Billed()
+NOTHING: Final = Billed()
 
 
 def units_of(entry: Entry, billed: Billed) -> Units:
+    if not billed.tokens:
+        return Units(
+            entry.input_tokens,
+            entry.output_tokens,
+            entry.cache_read_tokens,
+            entry.cache_write_tokens,
+            0,
+            entry.reasoning_tokens,
+            counted=billed.counted,
+        )
     return Units(
         entry.input_tokens,
         entry.output_tokens,

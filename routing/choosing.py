@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Final
 
 from providers.upstream import Upstream
 from routing.apis import api_of
@@ -21,8 +22,8 @@ from routing.strategies import STRATEGIES, cheapest_first, sticky_key
 from routing.table import Route, Table, Target
 from routing.traffic import Traffic
 
-PRIORITY = attrgetter("priority")
-NONE = "No provider of this model can be used now."
+PRIORITY: Final = attrgetter("priority")
+NONE: Final = "No provider of this model can be used now."
 
 
 class Lazy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from providers.light import Header
 from routing.body import ClientGone
@@ -17,12 +17,12 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 #: The head of a stream whose upstream has not answered yet.
-STREAM: list[Header] = [
+STREAM: Final[list[Header]] = [
     (b"content-type", b"text/event-stream"),
     (b"x-accel-buffering", b"no"),
     (b"cache-control", b"no-cache"),
 ]
-STUCK = ClientGone("the client does not read")
+STUCK: Final = ClientGone("the client does not read")
 
 
 class Client:

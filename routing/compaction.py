@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -28,13 +28,13 @@ from routing.seal import Seal
 from routing.table import Table, Target
 from routing.translation import Translation
 
-PREFIX = "gwc1."
-ASK = (
+PREFIX: Final = "gwc1."
+ASK: Final = (
     "Summarise this conversation so that another assistant can carry on from the summary alone. Keep every decision, "
     "constraint, name, number, file and open task, the results of the tools that were called, and what was about to be "
     "done next. Write only the summary."
 )
-TOLD = "Summary of the conversation until here:\n\n"
+TOLD: Final = "Summary of the conversation until here:\n\n"
 
 
 def _label(tenant_id: int) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from providers.abilities import FLAGS, Ability, flags_of, none_left, size_of
 from providers.chat import BadRequest
@@ -24,16 +24,16 @@ from providers.fields import Fields
 from routing.facts import Facts
 from tenants.terms import Names
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-THURSDAY = 3  # the epoch's first day
-DAY = 24 * 60
-SIZES = ("min_input_bytes", "max_input_bytes", "min_input_tokens", "max_input_tokens")
-KNOWN = (*FLAGS, *SIZES, "tags", "not_tags", "tenants", "not_tenants", "headers", "times")
-MAX_NAMES = 100
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+THURSDAY: Final = 3  # the epoch's first day
+DAY: Final = 24 * 60
+SIZES: Final = ("min_input_bytes", "max_input_bytes", "min_input_tokens", "max_input_tokens")
+KNOWN: Final = (*FLAGS, *SIZES, "tags", "not_tags", "tenants", "not_tenants", "headers", "times")
+MAX_NAMES: Final = 100
 #: Conditions are shown to people; secrets are none of their business.
-SECRET_HEADERS = frozenset("authorization proxy-authorization x-api-key api-key x-goog-api-key cookie".split())
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
-CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
+SECRET_HEADERS: Final = frozenset("authorization proxy-authorization x-api-key api-key x-goog-api-key cookie".split())
+HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_|~-]+")
+CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
 
 @dataclass(frozen=True, slots=True)

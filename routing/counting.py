@@ -5,7 +5,7 @@ An estimate is marked by the header ``x-gateway-estimated``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,7 +19,7 @@ from routing.table import Rewrite, Target
 from routing.translation import Translation, chat_of, readable
 
 #: API -> the members of its request that count, and where its reply tells the number.
-COUNTED: dict[str, tuple[frozenset[str], str]] = {
+COUNTED: Final[dict[str, tuple[frozenset[str], str]]] = {
     "messages": (frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking"}), "input_tokens"),
     "generate": (frozenset({"contents", "systemInstruction", "tools", "toolConfig"}), "totalTokens"),
     "responses": (
@@ -27,7 +27,7 @@ COUNTED: dict[str, tuple[frozenset[str], str]] = {
         "input_tokens",
     ),
 }
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 #: What pictures and sounds cost is known to the vendors only; these are their documents' middle figures.
 IMAGE_TOKENS, MEDIA_TOKENS, MESSAGE_TOKENS = 1100, 2000, 4
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Final
 
 import orjson
 
@@ -19,8 +20,8 @@ from routing.call import GENERATING, Call
 from routing.length_endings import ENDINGS, GARBAGE, Ending
 from routing.tap import Tap
 
-LONGEST = 8
-KEPT = 65_536
+LONGEST: Final = 8
+KEPT: Final = 65_536
 """Bytes that the client was sent which are kept until they are looked at."""
 
 

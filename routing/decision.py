@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from routing.table import Target
 
-MOST_LISTED = 50
-LONGEST_REASON = 200
+MOST_LISTED: Final = 50
+LONGEST_REASON: Final = 200
 #: Stored by their key alone: they are in every row of a route that has such a target.
-STANDS_IN = {
+STANDS_IN: Final = {
     "context_length": "stands in for requests that are too long for another target",
     "content_policy": "stands in for requests that were refused for their content",
     "both": "stands in for requests that were refused as too long or for their content",

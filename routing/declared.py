@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from providers import rules
 from providers.abilities import read_ability
@@ -22,15 +22,15 @@ from routing.declarations import Credential, Defaults, Hook, Model, Provider, Ro
 from routing.strategies import STRATEGIES, check_sticky
 
 T = TypeVar("T")
-MODEL = re.compile(r"^[^\s*\x00-\x1f\x7f<>\"'`\\]{0,254}[^\s\x00-\x1f\x7f<>\"'`\\]\Z")
-MODELS = "A model name, or the start of one followed by *; no spaces, quotes or < >."
-SECRET = re.compile(r"[\x20-\x7e]*")
-ENVIRONMENT = re.compile(r"[A-Za-z0-9_]*(_API_KEY|_TOKEN)")
-MOST = 1_000_000
-MOST_RETRIES = 10
-LONGEST_PAUSE = 3600
+MODEL: Final = re.compile(r"^[^\s*\x00-\x1f\x7f<>\"'`\\]{0,254}[^\s\x00-\x1f\x7f<>\"'`\\]\Z")
+MODELS: Final = "A model name, or the start of one followed by *; no spaces, quotes or < >."
+SECRET: Final = re.compile(r"[\x20-\x7e]*")
+ENVIRONMENT: Final = re.compile(r"[A-Za-z0-9_]*(_API_KEY|_TOKEN)")
+MOST: Final = 1_000_000
+MOST_RETRIES: Final = 10
+LONGEST_PAUSE: Final = 3600
 #: By what a field says that it is: Python's types, and words for people.
-TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+TYPES: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "str": ((str,), "a text"),
     "bool": ((bool,), "true or false"),
     "int": ((int,), "a whole number"),
@@ -40,7 +40,7 @@ TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "Mapping[str, Any]": ((Mapping,), "a mapping"),
     "str | type": ((str, type), "a name, or a class"),
 }
-LIST = ((list, tuple), "a list")
+LIST: Final = ((list, tuple), "a list")
 
 
 def one_of(*words: str) -> Callable[[Any], None]:
@@ -77,7 +77,7 @@ def check_pause(value: float) -> None:
 
 
 #: What the values of fields must be beside their type; an empty one is left to its default.
-RULES: dict[type[Any], dict[str, Callable[[Any], None]]] = {
+RULES: Final[dict[type[Any], dict[str, Callable[[Any], None]]]] = {
     Provider: {
         "name": rules.check_name,
         "kind": one_of(*PRESETS),

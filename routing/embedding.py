@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import orjson
@@ -28,14 +28,14 @@ from routing.table import Table, Target
 from routing.translation import asking, bad_request, written
 
 #: The API of a client endpoint -> who reads and writes its embeddings, and who its errors.
-DIALECTS = {
+DIALECTS: Final = {
     "embeddings": (CLIENTS["openai"], CLIENT_DIALECTS["chat"]),
     "generate": (CLIENTS["gemini"], CLIENT_DIALECTS["generate"]),
 }
 #: Calls of one request under way at the same time.
-AT_ONCE = 8
-LATE_PART = TimedOut("the provider did not answer all parts in time")
-BY_API: dict[str, Upstream] = {upstream.API: upstream for upstream in UPSTREAMS.values()}
+AT_ONCE: Final = 8
+LATE_PART: Final = TimedOut("the provider did not answer all parts in time")
+BY_API: Final[dict[str, Upstream]] = {upstream.API: upstream for upstream in UPSTREAMS.values()}
 
 
 class Embedding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,4 +19,4 @@ class Endpoint:
 
 
 #: What a legacy completion is whose body has messages.
-UNIFIED = Endpoint("unified", "openai", "unified", "v1/completions")
+UNIFIED: Final = Endpoint("unified", "openai", "unified", "v1/completions")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from routing import bound_splice
 from routing.apis import api_of
@@ -17,9 +17,9 @@ from tenants.pricing import Price
 from tenants.units import BadUnits
 from tenants.worst_case import worst_case
 
-DEFAULT_CAP = 4_096
+DEFAULT_CAP: Final = 4_096
 """What is put in where nobody has said what a model writes at most: nearly all take it."""
-DEFAULT_USES = 5
+DEFAULT_USES: Final = 5
 """Of each tool that the upstream runs, where nothing bounds them."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -24,10 +24,10 @@ from routing.held import SILENT, Held
 from routing.told import told_in_error
 
 #: A whole reply is read and written in one piece; images and audio inside make it large.
-MAX_TRANSLATED = 64 * 1024 * 1024
-JSON = b"application/json"
-TOO_LARGE = "the provider's reply is too large to be translated"
-MAX_LISTED = 2000
+MAX_TRANSLATED: Final = 64 * 1024 * 1024
+JSON: Final = b"application/json"
+TOO_LARGE: Final = "the provider's reply is too large to be translated"
+MAX_LISTED: Final = 2000
 
 
 def _listed(names: list[str]) -> bytes:

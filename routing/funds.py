@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from routing.account import Account
 from routing.call import Call
@@ -18,9 +19,9 @@ from tenants.pricing import LAST_SECOND
 from tenants.refills import Refills
 from tenants.terms import Counted
 
-MEASURED = frozenset({"tokens", MONEY})
-ONE_EACH = {"requests": 1, "concurrent": 1}
-TRIES = 6
+MEASURED: Final = frozenset({"tokens", MONEY})
+ONE_EACH: Final = {"requests": 1, "concurrent": 1}
+TRIES: Final = 6
 """Of smaller and smaller caps, for what asks for none."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 from providers.errors import UpstreamError
 from providers.media import Fetcher
@@ -40,9 +40,9 @@ from tenants.refills import Refills
 from tenants.responses import MemoryResponses, ResponseStore
 from tenants.uuid7 import uuid7
 
-CANCELLED = 499
+CANCELLED: Final = 499
 #: Words of the usage row for replies that have broken off by the provider's doing.
-BROKEN = frozenset({"truncated", "timeout", "network"})
+BROKEN: Final = frozenset({"truncated", "timeout", "network"})
 
 
 class Gateway(Library):

@@ -7,23 +7,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
 from urllib.parse import parse_qsl
 
 from providers.light import Header
 from routing.errors import GatewayError
 
-KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
+KEY_HEADERS: Final = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
+REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 
 #: Request headers that go to the upstream, by dialect; every other one stops here.
-_ALWAYS = frozenset({b"content-type", b"accept", b"user-agent", b"idempotency-key", b"traceparent", b"tracestate"})
-FORWARDED = {
+_ALWAYS: Final = frozenset(
+    {b"content-type", b"accept", b"user-agent", b"idempotency-key", b"traceparent", b"tracestate"}
+)
+FORWARDED: Final = {
     "openai": _ALWAYS | {b"openai-beta"},
     "anthropic": _ALWAYS | {b"anthropic-version", b"anthropic-beta"},
     "gemini": _ALWAYS | {b"x-goog-api-client"},
 }
 #: Reply headers that come back. Rate limits, organisation, cookies and location are the operator's, not the client's.
-RETURNED = (
+RETURNED: Final = (
     b"content-type",
     b"content-disposition",
     b"content-language",
@@ -31,10 +34,10 @@ RETURNED = (
     b"openai-version",
     b"server-timing",
 )
-UPSTREAM_REQUEST_IDS = (b"x-request-id", b"request-id", b"x-goog-request-id", b"apim-request-id")
+UPSTREAM_REQUEST_IDS: Final = (b"x-request-id", b"request-id", b"x-goog-request-id", b"apim-request-id")
 
 #: On every reply of a client endpoint: what a provider says must not run as a page of the gateway's origin.
-SAFETY: tuple[Header, ...] = (
+SAFETY: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
 )

@@ -26,13 +26,13 @@ from routing.errors import GatewayError, write_error
 from routing.tap import Tap, is_error
 from routing.told import told_in_error, told_in_reply
 
-MAX_WHOLE = 8 * 1024 * 1024
-MAX_HOOKED = 64 * 1024 * 1024
-MAX_HELD = 4 * 1024 * 1024
-STREAM_TYPES = ("text/event-stream",)
+MAX_WHOLE: Final = 8 * 1024 * 1024
+MAX_HOOKED: Final = 64 * 1024 * 1024
+MAX_HELD: Final = 4 * 1024 * 1024
+STREAM_TYPES: Final = ("text/event-stream",)
 #: Where the replies of these endpoints have what was asked for. An error with a good status has no such member, and
 #: choices are never none.
-ANSWER = {
+ANSWER: Final = {
     "chat": "choices",
     "completions": "choices",
     "messages": "content",
@@ -41,7 +41,7 @@ ANSWER = {
     "embeddings": "data",
 }
 NO_PARSER: Final = Parser()
-SILENT = TimedOut("the provider fell silent in the middle of its reply")
+SILENT: Final = TimedOut("the provider fell silent in the middle of its reply")
 
 
 class ErrorFirst(ReplyBroken):

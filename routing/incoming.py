@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from providers import jsonbytes, multipart
 from routing.call import Call
@@ -10,11 +10,11 @@ from routing.endpoint import UNIFIED
 from routing.errors import GatewayError
 
 #: Top-level fields that must stand once, under their very name: another reader must not see another value.
-GUARDED = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
-GUARDED_GEMINI = ("model", "stream", "generationConfig", "generation_config")
+GUARDED: Final = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
+GUARDED_GEMINI: Final = ("model", "stream", "generationConfig", "generation_config")
 MAX_TAGS, MAX_TAG = 8, 64
-OTHER = "other"  # what reports count tags as that the tenant does not declare
-MAX_BRACKETS = 200_000
+OTHER: Final = "other"  # what reports count tags as that the tenant does not declare
+MAX_BRACKETS: Final = 200_000
 
 
 def read_json(call: Call) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from routing.apis import GENERATE
 from routing.call import Call
 from routing.client import Client
 
-COMMENT = b": keep-alive\n\n"
+COMMENT: Final = b": keep-alive\n\n"
 #: Anthropic's SDKs know pings and ignore comments all the same; some other clients of theirs do not.
-PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+PING: Final = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
 def stay_alive(call: Call, client: Client) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -13,8 +13,8 @@ from providers.sse import write
 from providers.usage import Usage
 
 Doc = dict[str, Any]
-GARBAGE = (ValueError, TypeError, AttributeError, KeyError, IndexError)
-DONE = write(b"[DONE]")
+GARBAGE: Final = (ValueError, TypeError, AttributeError, KeyError, IndexError)
+DONE: Final = write(b"[DONE]")
 
 
 class Ending(Protocol):
@@ -108,7 +108,7 @@ class GenerateEnding:
 
 
 #: A text that grows by deltas -> its member in the event that ends it, and the list of its item that its part stands in.
-TEXTS = {
+TEXTS: Final = {
     "response.output_text": ("text", "content"),
     "response.refusal": ("refusal", "content"),
     "response.reasoning_text": ("text", "content"),
@@ -119,19 +119,19 @@ TEXTS = {
     "response.code_interpreter_call_code": ("code", ""),
 }
 #: The list of an item -> the events about its parts, and the number that these have.
-PARTS = {
+PARTS: Final = {
     "content": ("response.content_part", "content_index"),
     "summary": ("response.reasoning_summary_part", "summary_index"),
 }
-LISTS = {name: (held, number) for held, (name, number) in PARTS.items()}
+LISTS: Final = {name: (held, number) for held, (name, number) in PARTS.items()}
 #: The type of a part -> its text.
-GROWING = {
+GROWING: Final = {
     "output_text": "response.output_text",
     "refusal": "response.refusal",
     "reasoning_text": "response.reasoning_text",
     "summary_text": "response.reasoning_summary_text",
 }
-TYPES = {text: kind for kind, text in GROWING.items()}
+TYPES: Final = {text: kind for kind, text in GROWING.items()}
 Key = tuple[int, str, int]
 
 
@@ -235,7 +235,7 @@ def _named(doc: Doc) -> bytes:
     return write(orjson.dumps(doc), doc["type"])
 
 
-ENDINGS: dict[str, Callable[[Doc], Ending]] = {
+ENDINGS: Final[dict[str, Callable[[Doc], Ending]]] = {
     "chat": ChatEnding,
     "completions": ChatEnding,
     "messages": MessagesEnding,

@@ -13,15 +13,15 @@ import traceback
 from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import orjson
 
 from tenants.ledger import Entry
 
-EVERY = 0.1
-MAX_WAITING = 200_000
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+EVERY: Final = 0.1
+MAX_WAITING: Final = 200_000
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 class Log:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -14,61 +14,63 @@ from routing.call import Call
 from routing.queue import Queue
 from tenants.ledger import Entry
 
-SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-WHERE = ("format", "model", "provider")
+SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+WHERE: Final = ("format", "model", "provider")
 
-REQUESTS = Counter("proxy_requests_total", "Requests, by how they ended.", (*WHERE, "status"))
-DURATION = Histogram(
+REQUESTS: Final = Counter("proxy_requests_total", "Requests, by how they ended.", (*WHERE, "status"))
+DURATION: Final = Histogram(
     "proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS
 )
-FIRST_TOKEN = Histogram(
+FIRST_TOKEN: Final = Histogram(
     "proxy_time_to_first_token_seconds",
     "Time from the request's head to the first byte of a streamed reply.",
     WHERE,
     buckets=SECONDS,
 )
-ERRORS = Counter("proxy_errors_total", "Failed requests, by kind.", (*WHERE, "error_type"))
-ACTIVE = Gauge(
+ERRORS: Final = Counter("proxy_errors_total", "Failed requests, by kind.", (*WHERE, "error_type"))
+ACTIVE: Final = Gauge(
     "proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum"
 )
-TOKENS = Counter(
+TOKENS: Final = Counter(
     "proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind")
 )
-DROPPED = Counter(
+DROPPED: Final = Counter(
     "proxy_dropped_fields_total",
     "Requests of which the upstream's API could not express a harmless part (x-gateway-dropped names it).",
     ("format", "provider"),
 )
-COST = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
-ATTEMPTS = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
-BREAKER = Gauge(
+COST: Final = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
+ATTEMPTS: Final = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
+BREAKER: Final = Gauge(
     "proxy_breaker_state",
     "The worst circuit breaker of a provider's models: 0 closed, 1 probing, 2 open.",
     ("provider",),
     multiprocess_mode="livemax",
 )
-QUEUE = Gauge(
+QUEUE: Final = Gauge(
     "proxy_queue_depth", "Requests that wait for a place at a provider.", ("provider",), multiprocess_mode="livesum"
 )
-REVISION = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
-WAITING = Gauge("proxy_spool_rows", "Usage rows that wait to be written to the database.", multiprocess_mode="max")
-STORE_CALLS = Gauge(
+REVISION: Final = Gauge("proxy_config_revision", "Revision of the configuration in force.", multiprocess_mode="livemin")
+WAITING: Final = Gauge(
+    "proxy_spool_rows", "Usage rows that wait to be written to the database.", multiprocess_mode="max"
+)
+STORE_CALLS: Final = Gauge(
     "proxy_object_store_calls", "Awaited database calls about stored upstream objects.", multiprocess_mode="livesum"
 )
-STORE_SECONDS = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
+STORE_SECONDS: Final = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
 
-LIMITED = Counter("proxy_rate_limited_total", "Requests that a limit or budget refused.", ("tenant", "limit"))
+LIMITED: Final = Counter("proxy_rate_limited_total", "Requests that a limit or budget refused.", ("tenant", "limit"))
 #: Words of the usage rows that are no error kinds of their own.
-ERROR_TYPES = {
+ERROR_TYPES: Final = {
     "truncated": "network",
     "not_found": "invalid_request",
     "cancelled": "cancelled",
     "not_implemented": "invalid_request",
 }
 #: Routes beyond so many are counted together as ``other``: each takes kilobytes in every worker and in Prometheus.
-MAX_SERIES = 500
-WORST = {HALF_OPEN: 1, OPEN: 2}
-TOKEN_KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
+MAX_SERIES: Final = 500
+WORST: Final = {HALF_OPEN: 1, OPEN: 2}
+TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 class Series:

@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
+
+from providers.jsonbytes import has
 
 Doc = dict[str, Any]
 Found = tuple[str, str]  # (path of the field, id)
-GEMINI_FILE = re.compile(r"(?:^|generativelanguage\.googleapis\.com/v\w+/)(files/[^/?#]+)")
+GEMINI_FILE: Final = re.compile(r"(?:^|generativelanguage\.googleapis\.com/v\w+/)(files/[^/?#]+)")
 
 #: Fields that hold the id of an object, or a list of them, wherever in a body they stand.
-ID_FIELDS = frozenset(
+ID_FIELDS: Final = frozenset(
     {"file_id", "container_id", "previous_response_id", "cachedContent", "cached_content", "ragCorpus", "rag_corpus"}
 )
-LIST_FIELDS = frozenset({"file_ids", "vector_store_ids", "fileSearchStoreNames", "file_search_store_names"})
+LIST_FIELDS: Final = frozenset({"file_ids", "vector_store_ids", "fileSearchStoreNames", "file_search_store_names"})
 #: Fields that hold an id or an object with one.
-OBJECT_FIELDS = frozenset({"conversation", "container", "audio"})
-URI_FIELDS = frozenset({"fileUri", "file_uri"})
+OBJECT_FIELDS: Final = frozenset({"conversation", "container", "audio"})
+URI_FIELDS: Final = frozenset({"fileUri", "file_uri"})
 #: What lies below these is the client's own data or a schema, whatever its fields are called.
-OPAQUE = frozenset({"parameters", "input_schema", "arguments", "args", "schema", "json_schema", "metadata", "response"})
-TOOL_USES = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+OPAQUE: Final = frozenset(
+    {"parameters", "input_schema", "arguments", "args", "schema", "json_schema", "metadata", "response"}
+)
+TOOL_USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
+#: Where a body has none of these names, nothing but plain values and turns of plain text names no object.
+NAMING: Final = ID_FIELDS | LIST_FIELDS | OBJECT_FIELDS | URI_FIELDS | {"skill_id"}
 #: No body names an object without one of these words, unless it hides it behind an escape. Each is looked for by
 #: itself: a regular expression of all takes fifty times as long, and bodies are large.
-WORDS = tuple(
+WORDS: Final = tuple(
     rb"""_id "id" "audio" "container" "conversation" cachedContent cached_content fileUri file_uri StoreNames store_names
     ragCorpus rag_corpus \u00""".split()
 )
@@ -48,7 +54,7 @@ def _items(value: Any) -> list[Doc]:
 
 def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
-    if not any(map(body.__contains__, WORDS)):
+    if _plain(doc) or not any(has(body, word) for word in WORDS):
         return []
     found: list[Found] = []
     stack: list[tuple[Any, str]] = [(doc, "")]
@@ -64,6 +70,23 @@ def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     if api == "responses":
         found += _references(doc)
     return [(path.lstrip("."), object_id) for path, object_id in found]
+
+
+def _plain(doc: Doc) -> bool:
+    """Whether there is nothing in which an object could be named, as in most bodies: values, and turns of plain text."""
+    for name, value in doc.items():
+        if value.__class__ is list:
+            for turn in value:
+                if turn.__class__ is not dict or len(turn) != 2 or "role" not in turn:
+                    return False
+                if turn.get("content").__class__ is not str or turn["role"].__class__ is not str:
+                    return False
+        elif value.__class__ is dict:
+            if not (NAMING.isdisjoint(value) and {dict, list}.isdisjoint(map(type, value.values()))):
+                return False
+        elif name in NAMING and value is not None:
+            return False
+    return True
 
 
 def _deep(value: Any) -> bool:

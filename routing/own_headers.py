@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from providers.light import Header
 from routing import headers
 from routing.account import Account
@@ -35,14 +37,15 @@ def limits_left(account: Account) -> list[Header]:
     leases, found = account.reservation.leases, []
     for unit, places in account.counted.told:
         tightest = leases[places[0]] if len(places) == 1 else min((leases[place] for place in places), key=_left)
-        counter = tightest.counter
-        seconds = round(counter.window.seconds) if isinstance(counter.window, Trailing) else 0
-        found += [
-            (b"x-ratelimit-limit-" + unit, b"%d" % counter.cap),
-            (b"x-ratelimit-remaining-" + unit, b"%d" % _left(tightest)),
-            (b"x-ratelimit-reset-" + unit, b"%ds" % seconds),
-        ]
+        window = tightest.counter.window
+        limit, reset = _fixed(unit, tightest.counter.cap, window.seconds if isinstance(window, Trailing) else 0)
+        found += [limit, (b"x-ratelimit-remaining-" + unit, b"%d" % _left(tightest)), reset]
     return found
+
+
+@lru_cache(4096)
+def _fixed(unit: bytes, cap: int, seconds: float) -> tuple[Header, Header]:
+    return (b"x-ratelimit-limit-" + unit, b"%d" % cap), (b"x-ratelimit-reset-" + unit, b"%ds" % round(seconds))
 
 
 def _left(lease: Lease) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from providers import rotation
 from providers.upstream import Reply
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from routing.held import Held
 
 #: Statuses for which another credential may do better.
-ABOUT_CREDENTIALS = frozenset({401, 402, 403, 429})
+ABOUT_CREDENTIALS: Final = frozenset({401, 402, 403, 429})
 #: The provider's trouble or the operator's, not the client's: another attempt or target may do better.
-MOVES = ABOUT_CREDENTIALS | {408}
-MAX_ERROR_BODY = 1024 * 1024
-MAX_ASKED = 60
-NO_RETRY = {"x-should-retry": "false"}
-REFUSED = "The provider refused the gateway's account."
+MOVES: Final = ABOUT_CREDENTIALS | {408}
+MAX_ERROR_BODY: Final = 1024 * 1024
+MAX_ASKED: Final = 60
+NO_RETRY: Final = {"x-should-retry": "false"}
+REFUSED: Final = "The provider refused the gateway's account."
 
 
 class Inexpressible(Exception):

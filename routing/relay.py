@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from providers.errors import ReplyBroken, UpstreamError
 from providers.light import Header
@@ -18,7 +18,7 @@ from routing.held import SILENT, Held
 if TYPE_CHECKING:
     from routing.hook_stream import Stream
 
-TAIL = 65536
+TAIL: Final = 65536
 
 
 class Relayed(Held):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from providers import media
 from providers.chat import BadRequest
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from routing.gateway import Gateway
 
 #: Endpoints whose translation is of its own kind.
-KINDS: dict[str, type[Translation]] = dict.fromkeys(COUNT, Count) | {COMPACT: Compaction}
+KINDS: Final[dict[str, type[Translation]]] = dict.fromkeys(COUNT, Count) | {COMPACT: Compaction}
 Request = Outgoing | Translation | Embedding | Completion
 
 

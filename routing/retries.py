@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Final
 
 from providers.errors import AddressRefused, ConnectFailed, TimedOut, UpstreamError
 
-CONNECT = "connect"  # no connection: name, route, port, TLS
-BROKEN = "broken"  # the connection broke before the first byte was relayed
-TIMEOUT = "timeout"  # no first byte in time: trying again here would cost the same time once more
-EMPTY = "empty"  # a success without content
-TRUNCATED = "truncated"  # a reply that ended before its first whole event
-REFUSED = "refused"  # an address that is never called
+CONNECT: Final = "connect"  # no connection: name, route, port, TLS
+BROKEN: Final = "broken"  # the connection broke before the first byte was relayed
+TIMEOUT: Final = "timeout"  # no first byte in time: trying again here would cost the same time once more
+EMPTY: Final = "empty"  # a success without content
+TRUNCATED: Final = "truncated"  # a reply that ended before its first whole event
+REFUSED: Final = "refused"  # an address that is never called
 
 Outcome = int | str
-RETRIED = frozenset({CONNECT, BROKEN, EMPTY, TRUNCATED})
-RETRIED_STATUSES = frozenset({408, 429})
+RETRIED: Final = frozenset({CONNECT, BROKEN, EMPTY, TRUNCATED})
+RETRIED_STATUSES: Final = frozenset({408, 429})
 
 
 def outcome_of(error: UpstreamError) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from routing import funds
 from routing.account import charged_to
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from routing.gateway import Gateway
 
 #: How attempts end that no upstream bills, beside error statuses: it has not seen them.
-UNSEEN = frozenset({CONNECT, REFUSED, "breaker open", "queue full", "credentials rest"})
+UNSEEN: Final = frozenset({CONNECT, REFUSED, "breaker open", "queue full", "credentials rest"})
 
 #: Endpoints whose upstream reads text before it answers: that has its cost, though the client leaves at once.
-READING = GENERATING | {"embeddings", "generate.embed"}
+READING: Final = GENERATING | {"embeddings", "generate.embed"}
 
 
 def free(outcome: Outcome) -> bool:

@@ -10,17 +10,20 @@ import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
+from typing import Final
 
 from providers.chat import BadRequest
 from routing.facts import Facts
 from routing.table import Target, in_order
 
-SMOOTHING = 0.2  # what the newest first byte counts for in the average
-EXPLORE = 0.02  # the share of requests that go to see whether a slow target still is
-FAILED_SECONDS = 30.0  # a failure counts as a first byte that came this late, or a quick one would attract requests
-MAX_HEADER = 512
-MASK = 2**64 - 1
-STICKY = ("key", "user", "conversation", "header:NAME")
+SMOOTHING: Final = 0.2  # what the newest first byte counts for in the average
+EXPLORE: Final = 0.02  # the share of requests that go to see whether a slow target still is
+FAILED_SECONDS: Final = (
+    30.0  # a failure counts as a first byte that came this late, or a quick one would attract requests
+)
+MAX_HEADER: Final = 512
+MASK: Final = 2**64 - 1
+STICKY: Final = ("key", "user", "conversation", "header:NAME")
 
 
 class State:
@@ -124,7 +127,7 @@ def cheapest_first(targets: list[Target], costs: Mapping[int, int | None]) -> li
 
 
 #: Failing over by priority and sharing by weight is one thing here; operators look for it under both words.
-STRATEGIES: dict[str, Order] = {
+STRATEGIES: Final[dict[str, Order]] = {
     "priority": drawn,
     "weighted": drawn,
     "round_robin": round_robin,
@@ -175,7 +178,7 @@ def _user(facts: Facts) -> str:
     return f"{facts.tenant_id}:{facts.end_user}" if facts.end_user else ""
 
 
-_KEYS: Mapping[str, Callable[[Facts], str]] = {
+_KEYS: Final[Mapping[str, Callable[[Facts], str]]] = {
     "key": lambda facts: str(facts.key_id) if facts.key_id else "",
     "user": _user,
     "conversation": lambda facts: facts.conversation,

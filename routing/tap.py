@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -14,8 +14,8 @@ from providers.usage import Usage, of_anthropic, read_usage
 from routing.objects import made, made_by_item
 
 Doc = dict[str, Any]
-TAIL_USAGE = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\})')
-TEXTS = frozenset({"content", "text", "arguments", "reasoning_content", "thinking", "partial_json"})
+TAIL_USAGE: Final = re.compile(rb'"(usage|usageMetadata)"\s*:\s*(\{(?:[^{}"]|"(?:[^"\\]|\\.)*"|\{[^{}]*\})*\})')
+TEXTS: Final = frozenset({"content", "text", "arguments", "reasoning_content", "thinking", "partial_json"})
 
 
 class Tap:
@@ -228,7 +228,7 @@ def _other(tap: Tap, doc: dict[str, Any]) -> None:
     tap.failed = tap.failed or kind == "error" or bool(doc.get("error"))
 
 
-EVENTS: dict[str, Callable[[Tap, dict[str, Any]], None]] = {
+EVENTS: Final[dict[str, Callable[[Tap, dict[str, Any]], None]]] = {
     "chat": _chat,
     "completions": _chat,
     "messages": _anthropic,

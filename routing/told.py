@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from providers.dialects.failures import CONTEXT_LENGTH
 
 #: OpenAI and Azure; Anthropic and Bedrock; Gemini; Cohere.
-CONTENT_POLICY = re.compile(
+CONTENT_POLICY: Final = re.compile(
     rb"content_policy|content_filter|content management policy|content filtering policy|safety (system|settings)"
     rb"|usage polic(y|ies)|ResponsibleAI|guardrail|PROHIBITED_CONTENT|toxic",
     re.IGNORECASE,
 )
 #: The words with which whole replies and events say that they are no answer: of chat, messages, responses, generate.
-FILTERED = frozenset({"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"})
+FILTERED: Final = frozenset(
+    {"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
+)
 #: Hardly any reply has one of these words, and none is such a refusal without: it need not be parsed once more.
-HINTS = tuple(b"content_filter blockReason SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION".split())
+HINTS: Final = tuple(b"content_filter blockReason SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION".split())
 
 
 def told_in_error(body: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -41,8 +41,8 @@ from routing.hook_stream import Stream
 from routing.translation import Translation, chat_of, too_deep
 from tenants.responses import ResponseStore
 
-STREAM_TYPES = ("text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream")
-WORDS = (TextDelta, ThinkingDelta, RefusalDelta)
+STREAM_TYPES: Final = ("text/event-stream", "application/x-ndjson", "application/vnd.amazon.eventstream")
+WORDS: Final = (TextDelta, ThinkingDelta, RefusalDelta)
 
 
 def _shown(call: Call) -> Chat:

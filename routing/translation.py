@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -26,7 +26,7 @@ from routing.table import Rewrite, Table, Target
 T = TypeVar("T")
 
 #: What goes to an upstream of another dialect: who calls, and the trace.
-FORWARDED = frozenset({b"user-agent", b"idempotency-key", b"traceparent", b"tracestate"})
+FORWARDED: Final = frozenset({b"user-agent", b"idempotency-key", b"traceparent", b"tracestate"})
 
 
 def chat_of(call: Call) -> Chat:
@@ -125,7 +125,7 @@ class Translation:
 
 
 #: Of a Responses request, what the gateway itself does for every upstream.
-SERVED = {"include": ("reasoning.encrypted_content", "message.input_image.image_url"), "truncation": "disabled"}
+SERVED: Final = {"include": ("reasoning.encrypted_content", "message.input_image.image_url"), "truncation": "disabled"}
 
 
 def _unserved(call: Call, chat: Chat) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from routing.client import Client
 
-TICK = 0.02
+TICK: Final = 0.02
 
 
 class Warden:

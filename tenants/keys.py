@@ -11,15 +11,15 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from tenants.terms import NOTHING, Level
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-PREFIX_LENGTH = 11
-BLOCK = 64  # bytes of a SHA-256 block
+PREFIX_LENGTH: Final = 11
+BLOCK: Final = 64  # bytes of a SHA-256 block
 
 
 def issue(start: str = "gw-") -> str:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tenants.periods import NEVER, Period, Window
 
-MOST = 10**18
+MOST: Final = 10**18
 """Of a cap and of one reservation: a thousand million dollars. Sums of some of them fit in 64 bits."""
-UNBOUNDED = 1 << 62
+UNBOUNDED: Final = 1 << 62
 
 
 class LeasesAway(Exception):
@@ -43,8 +43,8 @@ class Trailing:
         """Not at once: bit by bit."""
 
 
-CONCURRENT = Trailing(0)
-MONEY = "nano-dollars"
+CONCURRENT: Final = Trailing(0)
+MONEY: Final = "nano-dollars"
 """The unit of budgets."""
 
 Key = tuple[str, str, int]
@@ -212,9 +212,9 @@ class Reservation:
     def bounds(self) -> dict[str, int]:
         """What is charged, by label, if this process does not live to settle: for the intent."""
         bounds: dict[str, int] = {}
-        for lease, amount in zip(self.leases, self.amounts, strict=True):
-            if lease.label:
-                bounds[lease.label] = bounds.get(lease.label, 0) + amount
+        for place, lease in enumerate(self.leases):
+            if label := lease.label:
+                bounds[label] = bounds.get(label, 0) + self.amounts[place]
         return bounds
 
 

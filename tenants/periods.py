@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from math import floor
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-LAST_DAY = -1
+LAST_DAY: Final = -1
 """As the first day of a month's window: the last of each month, whichever it is."""
-NEVER = 253_370_764_800
+NEVER: Final = 253_370_764_800
 """9999-01-01: what lasts until then has no end."""
 
-_DAY = timedelta(days=1)
+_DAY: Final = timedelta(days=1)
 
 
 class Window(NamedTuple):
@@ -131,7 +131,7 @@ def _month_after(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
 
 
-CALENDARS = {
+CALENDARS: Final = {
     "day": Calendar(lambda day, _: day, lambda day, _: day + _DAY),
     "week": Calendar(
         lambda day, first_day: day - (day.isoweekday() - first_day) % 7 * _DAY,
@@ -139,4 +139,4 @@ CALENDARS = {
     ),
     "month": Calendar(_first_of_month, lambda day, first_day: _in_month(_month_after(day), first_day)),
 }
-KINDS = (*CALENDARS, "total", "fixed")
+KINDS: Final = (*CALENDARS, "total", "fixed")

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tenants.pricing import BadPrice, Price
 
 #: Provider kind -> whose prices it has, where its address does not tell. Kinds that anybody may serve, and those that run
 #: on hardware of one's own, have none.
-VENDORS = {
+VENDORS: Final = {
     "openai": "openai",
     "anthropic": "anthropic",
     "gemini": "google",
@@ -41,8 +41,8 @@ VENDORS = {
     "cohere": "cohere",
     "cohere-compatible": "cohere",
 }
-REMEMBERED = 10_000
-_COMPACT_DATE = re.compile(r"(?<=-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+REMEMBERED: Final = 10_000
+_COMPACT_DATE: Final = re.compile(r"(?<=-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 
 class PriceOverlap(BadPrice):

@@ -10,21 +10,21 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tenants.units import COUNTED, INPUT, JOINT, NAMES, OUTPUT, PART_OF, TOKENS, BadUnits, Units, checked
 
-MILLION = 1_000_000
-HOUR_MS = COUNTED["audio_ms"]
-DAY = 86_400
+MILLION: Final = 1_000_000
+HOUR_MS: Final = COUNTED["audio_ms"]
+DAY: Final = 86_400
 #: A thousand dollars for one unit.
-MOST_RATE = 10**18
+MOST_RATE: Final = 10**18
 #: What the database's integers hold: nine billion dollars.
-MOST_COST = 2**63 - 1
-LAST_SECOND = 253_402_300_799  # of the year 9999
+MOST_COST: Final = 2**63 - 1
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 
-_CACHE = {"cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"}
+_CACHE: Final = {"cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"}
 
 
 class BadPrice(ValueError):

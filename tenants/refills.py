@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from tenants.leases import Ask, Counter, Grant, Key, Needs, Refusal, Reservation
 from tenants.wallet import Wallet
@@ -18,9 +19,9 @@ Exchange = Callable[[list[Ask]], Awaitable[list[Grant]]]
 """As ``tenants.lease_store.DatabaseLeases.exchange``. What it raises is raised to those who wait."""
 Shortages = Callable[[], Awaitable[list[Key]]]
 
-MOST_ASKS = 100
+MOST_ASKS: Final = 100
 """In one exchange: others wait for what it locks."""
-MOST_TRIES = 8
+MOST_TRIES: Final = 8
 """Others may be quicker again and again; then a request is refused."""
 
 

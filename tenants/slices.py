@@ -7,17 +7,19 @@ workers for a while: then nobody keeps what it does not use, and all can use wha
 
 from __future__ import annotations
 
+from typing import Final
+
 from tenants.leases import MOST, Lease
 
-STRETCH = 2.0
+STRETCH: Final = 2.0
 """Seconds that a slice should last."""
-FIRST = 4
+FIRST: Final = 4
 """Requests that a slice is for, at least."""
-SCARCE = 2.0
+SCARCE: Final = 2.0
 """Seconds for which nobody keeps what it does not use, after somebody could not be served."""
-HASTE = 0.05
+HASTE: Final = 0.05
 """Seconds within which a slice does not double again."""
-IDLE = 30.0
+IDLE: Final = 30.0
 """Seconds after which a lease that is not used goes back."""
 RECHECK, RECHECK_SPENT = 0.25, 2.0
 """Seconds for which the store's "no" is believed: when others may give something back, and when nobody has anything."""

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from tenants.ledger import Entry
@@ -30,13 +30,13 @@ from tenants.spool_segment import Segment, segments
 
 log = logging.getLogger(__name__)
 
-CAP = 1 << 30
-SEGMENT = 8 << 20
-_RETRY = 0.1
+CAP: Final = 1 << 30
+SEGMENT: Final = 8 << 20
+_RETRY: Final = 0.1
 """Seconds between looks at a full spool, and between tries of a failing disk."""
-_MOST_WAITING = 16 << 20
+_MOST_WAITING: Final = 16 << 20
 """Bytes of refusals that wait in memory for a failing disk."""
-_LEAP = 1_000
+_LEAP: Final = 1_000
 """How far a dead owner's new segments keep off numbers that the loss of power took, and a drain may have read."""
 _FULL, _NOBODY = "it is full", UUID(int=0)
 

@@ -18,16 +18,17 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tenants.spool_ages import be_born
 from tenants.spool_segment import path_of, segments
 from tenants.uuid7 import uuid7
 
 LOCK, CLOSED = "lock", "closed"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-_TRIES = 100
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+_TRIES: Final = 100
 
-_REASONS = {
+_REASONS: Final = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "the disk is full"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "the disk is read-only"),
     errno.ENOENT: "its directory is gone",

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zlib import crc32
 
@@ -21,24 +21,24 @@ import orjson
 
 from tenants.ledger import Entry
 
-MARK = 0xFF
+MARK: Final = 0xFF
 DAMAGE, HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID = range(6)
-KINDS = frozenset({HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID})
-_ODD = 0x80
+KINDS: Final = frozenset({HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID})
+_ODD: Final = 0x80
 """Set in the kind where the JSON is Python's own: orjson refuses lone surrogates and integers of more than 64 bits."""
 
-FORMAT = 1
-FIELDS = tuple(field.name for field in fields(Entry) if field.name != "id")
-_IDS = tuple(place for place, field in enumerate(fields(Entry)[1:]) if "UUID" in str(field.type))
+FORMAT: Final = 1
+FIELDS: Final = tuple(field.name for field in fields(Entry) if field.name != "id")
+_IDS: Final = tuple(place for place, field in enumerate(fields(Entry)[1:]) if "UUID" in str(field.type))
 
-MOST = 1 << 20
+MOST: Final = 1 << 20
 """Bytes of one record. Longer texts are cut: their columns are shorter still."""
 _MOST_TEXT, _MOST_ITEMS = 1_000, 32
 
-_HEAD = Struct("<BBII")
+_HEAD: Final = Struct("<BBII")
 _dumps, _pack, _unpack = orjson.dumps, _HEAD.pack, _HEAD.unpack_from
-_ID = 16
-SMALLEST = _HEAD.size + _ID
+_ID: Final = 16
+SMALLEST: Final = _HEAD.size + _ID
 
 _values = attrgetter(*FIELDS)
 

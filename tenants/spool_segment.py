@@ -8,8 +8,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Final
 
-_NAME = re.compile(r"(\d{8,})\.seg")
+_NAME: Final = re.compile(r"(\d{8,})\.seg")
 
 
 def segments(directory: Path) -> list[int]:

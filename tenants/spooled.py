@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tenants import drain_status
 from tenants.drain_status import Status
@@ -20,8 +20,8 @@ from tenants.spool_owners import SpoolUnavailable, claim
 
 log = logging.getLogger(__name__)
 
-NONE: Mapping[str, Any] = {}
-_MOVED = 100
+NONE: Final[Mapping[str, Any]] = {}
+_MOVED: Final = 100
 
 
 class DatabaseAway(SpoolUnavailable):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tenants.leases import MONEY, Counter
 
-SCOPES = (
+SCOPES: Final = (
     "chat",
     "completions",
     "responses",
@@ -26,7 +26,7 @@ SCOPES = (
     "models",
 )
 Network = IPv4Network | IPv6Network
-OF = ("tenant", "project", "key", "end_user", "tag")
+OF: Final = ("tenant", "project", "key", "end_user", "tag")
 
 
 class Names:
@@ -47,7 +47,7 @@ class Names:
         )
 
 
-ALL = Names()
+ALL: Final = Names()
 
 
 class Subjects:
@@ -107,7 +107,7 @@ class Level:
     rules: tuple[Rule, ...] = ()
 
 
-NOTHING = Level()
+NOTHING: Final = Level()
 
 
 @dataclass(frozen=True, slots=True)

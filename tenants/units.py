@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
+from typing import Final
 
 #: A part -> the whole that it is within.
-PART_OF = {
+PART_OF: Final = {
     "cache_read_tokens": "input_tokens",
     "cache_write_tokens": "input_tokens",  # kept for five minutes, save those of an hour
     "cache_write_1h_tokens": "cache_write_tokens",
@@ -25,14 +26,14 @@ PART_OF = {
     "annotated_pages": "pages",
 }
 #: Tokens that are within two parts at once.
-JOINT = {
+JOINT: Final = {
     "cache_read_audio_tokens": ("cache_read_tokens", "input_audio_tokens"),
     "cache_read_image_tokens": ("cache_read_tokens", "input_image_tokens"),
     "cache_read_video_tokens": ("cache_read_tokens", "input_video_tokens"),
 }
 #: What is no token -> how many of it make one unit that has a price. Sound is priced by the hour: four cents an hour
 #: are no whole number of nano-dollars for a million seconds.
-COUNTED = {
+COUNTED: Final = {
     "requests": 1,
     "images": 1,
     "characters": 1,
@@ -47,7 +48,7 @@ COUNTED = {
     "audio_ms": 3_600_000,
 }
 #: Greater than the sum of some counts that JSON numbers hold exactly.
-MOST_UNITS = 2**56
+MOST_UNITS: Final = 2**56
 
 
 class BadUnits(ValueError):
@@ -85,25 +86,58 @@ class Units:
         return self.counted.get(name, 1 if name == "requests" else 0)
 
 
-TOKENS = tuple(each.name for each in fields(Units) if each.name != "counted")
-OUTPUT = frozenset(("output_tokens", *(part for part in PART_OF if PART_OF[part] == "output_tokens")))
-INPUT = frozenset(TOKENS) - OUTPUT
-NAMES = frozenset((*TOKENS, *COUNTED))
+TOKENS: Final = tuple(each.name for each in fields(Units) if each.name != "counted")
+OUTPUT: Final = frozenset(("output_tokens", *(part for part in PART_OF if PART_OF[part] == "output_tokens")))
+INPUT: Final = frozenset(TOKENS) - OUTPUT
+NAMES: Final = frozenset((*TOKENS, *COUNTED))
 
-_MODAL_INPUT = ("input_audio_tokens", "input_image_tokens", "input_video_tokens")
-_MODAL_OUTPUT = ("output_audio_tokens", "output_image_tokens", "output_video_tokens")
+_MODAL_INPUT: Final = ("input_audio_tokens", "input_image_tokens", "input_video_tokens")
+_MODAL_OUTPUT: Final = ("output_audio_tokens", "output_image_tokens", "output_video_tokens")
 _tokens = attrgetter(*TOKENS)
-_INTEGERS = {int}
+_INTEGERS: Final = {int}
 
 
 def checked(units: Units) -> Units:
     """``units``, made consistent where they are not. Raises BadUnits for what is no count."""
-    tokens = _tokens(units)
-    if set(map(type, tokens)) != _INTEGERS or min(tokens) < 0 or max(tokens) > MOST_UNITS:
-        raise BadUnits(f"These are no counts of tokens: {units}")
     for name, count in units.counted.items():
         if name not in COUNTED or type(count) is not int or not 0 <= count <= MOST_UNITS:
             raise BadUnits(f"{name}: {count!r} is no count.")
+    given, made, read, thought = (
+        units.input_tokens,
+        units.output_tokens,
+        units.cache_read_tokens,
+        units.reasoning_tokens,
+    )
+    written = units.cache_write_tokens
+    plain = given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int
+    if plain and _is_plain(units):  # as nearly all are
+        fits = read >= 0 and written >= 0 and read + written <= given <= MOST_UNITS
+        if fits and 0 <= thought <= made <= MOST_UNITS:
+            return units
+    return _checked(units)
+
+
+def _is_plain(units: Units) -> bool:
+    """Whether nothing but the five most usual kinds of tokens was used."""
+    return (
+        units.cache_write_1h_tokens == 0
+        and units.citation_tokens == 0
+        and units.input_audio_tokens == 0
+        and units.input_image_tokens == 0
+        and units.input_video_tokens == 0
+        and units.output_audio_tokens == 0
+        and units.output_image_tokens == 0
+        and units.output_video_tokens == 0
+        and units.cache_read_audio_tokens == 0
+        and units.cache_read_image_tokens == 0
+        and units.cache_read_video_tokens == 0
+    )
+
+
+def _checked(units: Units) -> Units:
+    tokens = _tokens(units)
+    if set(map(type, tokens)) != _INTEGERS or min(tokens) < 0 or max(tokens) > MOST_UNITS:
+        raise BadUnits(f"These are no counts of tokens: {units}")
     given, made, read, written, hour, thought, cited, *modal, read_audio, read_image, read_video = tokens
     heard, seen, watched, *shown = modal
     both = read_audio + read_image + read_video

@@ -6,12 +6,13 @@ import os
 import random
 import time
 from threading import Lock
+from typing import Final
 from uuid import UUID, SafeUUID
 
-_RANDOM_BITS = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # the 80 low bits without version and variant
-_FIXED_BITS = 0x7000_8000_0000_0000_0000  # version 7, variant 10
-_LOW = 0x3FFF_FFFF_FFFF_FFFF  # the random bits after the variant
-_SAFE = SafeUUID.unknown
+_RANDOM_BITS: Final = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # the 80 low bits without version and variant
+_FIXED_BITS: Final = 0x7000_8000_0000_0000_0000  # version 7, variant 10
+_LOW: Final = 0x3FFF_FFFF_FFFF_FFFF  # the random bits after the variant
+_SAFE: Final = SafeUUID.unknown
 _new, _set = UUID.__new__, object.__setattr__
 
 # A generator of our own: nobody else's seed() makes ids repeat. Four times as fast as a system call for each id;

@@ -60,7 +60,8 @@ class Wallet:
         leases: list[Lease] = []
         trailing = False
         try:
-            for counter, amount in zip(counters, amounts, strict=True):
+            for place, counter in enumerate(counters):
+                amount = amounts[place]
                 lease = self._current.get(counter.key)
                 if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
                     lease = self._find(counter, now, tick)
@@ -90,18 +91,21 @@ class Wallet:
         what is settled stays as it is. Zeros for what was never dispatched."""
         if reservation.settled is not None:
             return reservation.settled
-        if min(actual, default=0) < 0:
-            raise ValueError("Nothing costs less than nothing.")
+        for cost in actual:
+            if cost < 0:
+                raise ValueError("Nothing costs less than nothing.")
+        amounts = reservation.amounts
         charges: dict[str, int] = {}
         exceeded = False
-        for lease, amount, cost in zip(reservation.leases, reservation.amounts, actual, strict=True):
+        for place, lease in enumerate(reservation.leases):
+            amount, cost = amounts[place], actual[place]
             if cost > amount:
                 exceeded = True
             if lease.trail is None:
                 lease.reserved -= amount
-                if lease.label:
+                if label := lease.label:
                     lease.spent += cost
-                    charges[lease.label] = charges.get(lease.label, 0) + cost
+                    charges[label] = charges.get(label, 0) + cost
         for mark in reservation.marks:
             mark.settle(actual[mark.place])
         reservation.settled = Settled(charges, exceeded)

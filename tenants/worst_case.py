@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tenants.pricing import HOUR_MS, MILLION, Price, Rates, counted_apart, rounded
 from tenants.units import INPUT, OUTPUT, Units, checked
 
-REMEMBERED = 64
+REMEMBERED: Final = 64
 
 
 class Ceiling(NamedTuple):
