@@ -62,7 +62,7 @@ def named(api: str, doc: Doc, body: bytes) -> list[Found]:
         node, path = stack.pop()
         if isinstance(node, dict):
             found += _in_object(node, path)
-            tool_use = node.get("type") in TOOL_USES
+            tool_use = _text(node.get("type")) in TOOL_USES
             hidden = OPAQUE | {"input"} if tool_use else OPAQUE
             stack += [(value, f"{path}.{name}") for name, value in node.items() if name not in hidden and _deep(value)]
         else:
@@ -75,18 +75,23 @@ def named(api: str, doc: Doc, body: bytes) -> list[Found]:
 def _plain(doc: Doc) -> bool:
     """Whether there is nothing in which an object could be named, as in most bodies: values, and turns of plain text."""
     for name, value in doc.items():
+        if value is None:
+            continue
+        if name in NAMING:
+            return False
         if value.__class__ is list:
             for turn in value:
                 if turn.__class__ is not dict or len(turn) != 2 or "role" not in turn:
                     return False
                 if turn.get("content").__class__ is not str or turn["role"].__class__ is not str:
                     return False
-        elif value.__class__ is dict:
-            if not (NAMING.isdisjoint(value) and {dict, list}.isdisjoint(map(type, value.values()))):
-                return False
-        elif name in NAMING and value is not None:
+        elif value.__class__ is dict and not _is_flat(value):
             return False
     return True
+
+
+def _is_flat(settings: Doc) -> bool:
+    return NAMING.isdisjoint(settings) and {dict, list}.isdisjoint(map(type, settings.values()))
 
 
 def _deep(value: Any) -> bool:

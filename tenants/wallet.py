@@ -56,6 +56,8 @@ class Wallet:
     def reserve(self, counters: Sequence[Counter], amounts: Sequence[int], now: float) -> Reservation | Refusal | Needs:
         """Take an amount of each counter, or nothing of any. ``now`` is the request's admission by the wall clock: it says
         in which windows it counts, also when it is tried again. ValueError for a time or an amount that cannot be."""
+        if len(counters) != len(amounts):
+            raise ValueError("Each counter has one amount.")
         tick = self._clock()
         leases: list[Lease] = []
         trailing = False
@@ -91,6 +93,8 @@ class Wallet:
         what is settled stays as it is. Zeros for what was never dispatched."""
         if reservation.settled is not None:
             return reservation.settled
+        if len(actual) != len(reservation.leases):
+            raise ValueError("Each counter has one amount.")
         for cost in actual:
             if cost < 0:
                 raise ValueError("Nothing costs less than nothing.")
