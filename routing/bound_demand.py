@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from providers.jsonbytes import has
@@ -11,6 +12,7 @@ from routing.bound_parts import SEALED_FACTOR, Seen
 
 ANY: Final = None  # of the service tiers
 NOTHING: Final[Mapping[str, int]] = {}
+_NONE: Final[frozenset[str]] = frozenset()
 TOOL_TOKENS: Final = 64  # of what is written around each tool
 
 
@@ -23,7 +25,8 @@ class Served(NamedTuple):
     most: int | None
 
 
-class Demand(NamedTuple):
+@dataclass(slots=True, init=False)
+class Demand:
     """``text`` is a bound of the tokens of all that can be seen, without ``pictures``; ``hidden`` names what hides input.
 
     ``cap`` is what the body allows to be generated in each of ``choices``, None where it does not say; ``cap_at`` is where
@@ -33,25 +36,56 @@ class Demand(NamedTuple):
 
     endpoint: str
     text: int
-    pictures: int = 0
-    hidden: str = ""
-    cap: int | None = 0
-    cap_at: tuple[str, ...] = ()
-    choices: int = 1
-    beyond: int = 0
-    served: tuple[Served, ...] = ()
-    most_uses: int | None = None
-    counted: Mapping[str, int] = NOTHING
-    tiers: tuple[str, ...] | None = ()
-    without: frozenset[str] = frozenset()
-    unbounded: tuple[str, ...] = ()
+    pictures: int
+    hidden: str
+    cap: int | None
+    cap_at: tuple[str, ...]
+    choices: int
+    beyond: int
+    served: tuple[Served, ...]
+    most_uses: int | None
+    counted: Mapping[str, int]
+    tiers: tuple[str, ...] | None
+    without: frozenset[str]
+    unbounded: tuple[str, ...]
+
+    def __init__(  # by hand: what dataclasses write is not compiled with the rest
+        self,
+        endpoint: str,
+        text: int,
+        pictures: int = 0,
+        hidden: str = "",
+        cap: int | None = 0,
+        cap_at: tuple[str, ...] = (),
+        choices: int = 1,
+        beyond: int = 0,
+        served: tuple[Served, ...] = (),
+        most_uses: int | None = None,
+        counted: Mapping[str, int] = NOTHING,
+        tiers: tuple[str, ...] | None = (),
+        without: frozenset[str] = _NONE,
+        unbounded: tuple[str, ...] = (),
+    ) -> None:
+        self.endpoint = endpoint
+        self.text = text
+        self.pictures = pictures
+        self.hidden = hidden
+        self.cap = cap
+        self.cap_at = cap_at
+        self.choices = choices
+        self.beyond = beyond
+        self.served = served
+        self.most_uses = most_uses
+        self.counted = counted
+        self.tiers = tiers
+        self.without = without
+        self.unbounded = unbounded
 
 
 MODAL_INPUT: Final = frozenset(
     f"{kind}_{medium}_tokens" for kind in ("input", "cache_read") for medium in ("audio", "image", "video")
 )
 _HOUR: Final = frozenset(("cache_write_1h_tokens",))
-_NONE: Final[frozenset[str]] = frozenset()
 _PLAIN, _PLAIN_HOUR = MODAL_INPUT, MODAL_INPUT | _HOUR
 
 
@@ -70,14 +104,14 @@ _SIMPLE: Final = frozenset(
 CACHE, HOUR = re.compile(rb"cache"), re.compile(rb'1h"')  # twice as fast as what bytes have for it
 
 
-def asks(word: re.Pattern[bytes], doc: Mapping[str, Any], body: bytes, seen: Seen) -> bool:
+def asks(word: re.Pattern[bytes], doc: dict[str, Any], body: bytes, seen: Seen) -> bool:
     """Whether ``word`` may be in what asks for a cache; the body is looked through only where something may ask."""
     if not seen.walked and doc.keys() <= _SIMPLE:
         return False
     return word.search(body) is not None or has(body, b"\\u00")
 
 
-def without(doc: Mapping[str, Any], body: bytes, seen: Seen) -> frozenset[str]:
+def without(doc: dict[str, Any], body: bytes, seen: Seen) -> frozenset[str]:
     """Kinds of input that the request cannot have."""
     hour = asks(HOUR, doc, body, seen)
     if seen.pictures or seen.hidden:

@@ -4,7 +4,6 @@ harmless, and no bound holds where it says anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 _SAMPLING: Final = "temperature top_p seed stop user metadata stream stream_options"
@@ -88,7 +87,7 @@ QUOTED_TURNS: Final = {endpoint: f'"{name}"'.encode() for endpoint, name in TURN
 MOST_TOKENS: Final = 2**40
 
 
-def unknown(endpoint: str, doc: Mapping[str, Any]) -> tuple[str, ...]:
+def unknown(endpoint: str, doc: dict[str, Any]) -> tuple[str, ...]:
     """The fields that say something of which nobody knows what it costs."""
     known = KNOWN[endpoint]
     if doc.keys() <= known:

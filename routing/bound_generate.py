@@ -20,7 +20,7 @@ from routing.bound_tools import (
     responses_tools,
 )
 
-Doc = Mapping[str, Any]
+Doc = dict[str, Any]
 _NO_TOOLS: Final = Tools()
 _CHAT_CAP, _RESPONSES_CAP, _MESSAGES_CAP = ("max_completion_tokens",), ("max_output_tokens",), ("max_tokens",)
 _ESCAPED: Final = re.compile(rb"\\u00[4-7]")

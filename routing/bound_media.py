@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from providers import multipart
@@ -12,7 +12,7 @@ from routing.bound_fields import IN_FORMS, times, unknown
 from routing.bound_parts import Seen
 from routing.bound_sound import milliseconds
 
-Doc = Mapping[str, Any]
+Doc = dict[str, Any]
 ITEM_TOKENS = 16  # of what is written around each text
 SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 PICTURES = frozenset(("image", "image[]", "mask"))

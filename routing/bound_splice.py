@@ -13,7 +13,7 @@ from providers.dialects.openai_chat_write_request import NEW_LIMIT
 from routing.bound_demand import Demand
 from routing.bound_fields import most
 
-Doc = Mapping[str, Any]
+Doc = dict[str, Any]
 CHAT_NAMES: Final = ("max_completion_tokens", "max_tokens")
 CONFIGS = ("generationConfig", "generation_config")
 CONFIG_NAMES: Final = ("maxOutputTokens", "max_output_tokens")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from providers import jsonbytes
 from routing import bound_generate, bound_media
@@ -45,25 +46,31 @@ _WRITES: Final = frozenset(("cache_write_tokens",))
 _WRITING: Final = frozenset(("messages", "converse"))  # where a cache is written to only if something asks for it
 
 
-class Bounds(NamedTuple):
+@dataclass(slots=True, init=False)
+class Bounds:
     """What ``tenants.worst_case`` takes; ``unbounded`` names fields of the request, or is empty."""
 
     units: Units
     tiers: tuple[str, ...] | None
     without: frozenset[str]
-    unbounded: tuple[str, ...] = ()
+    unbounded: tuple[str, ...]
+
+    def __init__(
+        self, units: Units, tiers: tuple[str, ...] | None, without: frozenset[str], unbounded: tuple[str, ...]
+    ) -> None:
+        self.units, self.tiers, self.without, self.unbounded = units, tiers, without, unbounded
 
 
 _NONE: Final = Demand("", 0, counted={"requests": 0})
 
 
-def demand(endpoint: str, doc: Mapping[str, Any], body: bytes, content_type: str = "") -> Demand:
+def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = "") -> Demand:
     """What the request asks for at most. Never raises; ``endpoint`` is the name of a row in ``routing.paths``."""
     if (read := bound_generate.READERS.get(endpoint)) is not None:
         return _single(read(endpoint, doc, body), doc, body)
     if (other := bound_media.READERS.get(endpoint)) is not None:
         return other(endpoint, doc, body, content_type)
-    return _NONE if endpoint in UNMETERED else _NONE._replace(unbounded=("endpoint",))
+    return _NONE if endpoint in UNMETERED else replace(_NONE, unbounded=("endpoint",))
 
 
 def demand_of(call: Call) -> Demand:
@@ -74,7 +81,7 @@ def demand_of(call: Call) -> Demand:
     return call.demanded[1]
 
 
-def _single(found: Demand, doc: Mapping[str, Any], body: bytes) -> Demand:
+def _single(found: Demand, doc: dict[str, Any], body: bytes) -> Demand:
     """Without bound, where another reader may find another value."""
     names, turns = SINGLE.get(found.endpoint, ()), TURNS.get(found.endpoint)
     if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or jsonbytes.has(body, b"\\u00")):
@@ -84,7 +91,7 @@ def _single(found: Demand, doc: Mapping[str, Any], body: bytes) -> Demand:
     try:
         jsonbytes.check_unique(body, doc, names)
     except jsonbytes.JSONBodyError as error:
-        return found._replace(unbounded=(*found.unbounded, error.field or "body"))
+        return replace(found, unbounded=(*found.unbounded, error.field or "body"))
     return found
 
 

@@ -86,9 +86,7 @@ async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, ref
     raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)
 
 
-async def _ask(
-    refills: Refills, counters: Sequence[Counter], amounts: Sequence[int], now: float
-) -> Reservation | Refusal:
+async def _ask(refills: Refills, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
     if not 0 <= now <= LAST_SECOND:
         raise GatewayError(
             "overloaded", "No request can be accounted for: this machine's clock is wrong.", retry_after=60

@@ -204,7 +204,7 @@ class Reservation:
 
     __slots__ = ("admitted_at", "amounts", "leases", "marks", "settled")
 
-    def __init__(self, leases: Sequence[Lease], amounts: Sequence[int], marks: Sequence[Mark], now: float) -> None:
+    def __init__(self, leases: list[Lease], amounts: list[int], marks: list[Mark], now: float) -> None:
         self.leases, self.amounts, self.marks, self.admitted_at = leases, amounts, marks, now
         self.settled: Settled | None = None
 

@@ -28,7 +28,7 @@ MOST_TRIES: Final = 8
 class Waiter:
     __slots__ = ("amounts", "counters", "future", "needs", "now", "tries")
 
-    def __init__(self, counters: Sequence[Counter], amounts: Sequence[int], now: float, needs: Needs) -> None:
+    def __init__(self, counters: Sequence[Counter], amounts: list[int], now: float, needs: Needs) -> None:
         self.counters, self.amounts, self.now, self.needs = counters, amounts, now, needs
         self.future: asyncio.Future[Reservation | Refusal] = asyncio.get_running_loop().create_future()
         self.tries = 0
@@ -46,7 +46,7 @@ class Refills:
         self._task: asyncio.Task[None] | None = None
         self.waits = self.exchanges = self.failures = 0
 
-    async def reserve(self, counters: Sequence[Counter], amounts: Sequence[int], now: float) -> Reservation | Refusal:
+    async def reserve(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
         """As ``Wallet.reserve``, at once where the wallet has enough. Raises what the store raises when it has to be asked."""
         outcome = self.wallet.reserve(counters, amounts, now)
         if isinstance(outcome, Needs):

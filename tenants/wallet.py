@@ -53,7 +53,7 @@ class Wallet:
     def __len__(self) -> int:
         return len(self._leases)
 
-    def reserve(self, counters: Sequence[Counter], amounts: Sequence[int], now: float) -> Reservation | Refusal | Needs:
+    def reserve(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal | Needs:
         """Take an amount of each counter, or nothing of any. ``now`` is the request's admission by the wall clock: it says
         in which windows it counts, also when it is tried again. ValueError for a time or an amount that cannot be."""
         if len(counters) != len(amounts):
@@ -81,14 +81,14 @@ class Wallet:
                 if room - amount < lease.low:
                     self.hungry.add(lease)
             else:
-                return Reservation(leases, amounts, _marks(leases, amounts, tick) if trailing else (), now)
+                return Reservation(leases, amounts, _marks(leases, amounts, tick) if trailing else [], now)
         except BaseException:
             _undo(leases, amounts)
             raise
         _undo(leases, amounts)
         return self._short(counters, amounts, now, tick)
 
-    def settle(self, reservation: Reservation, actual: Sequence[int]) -> Settled:
+    def settle(self, reservation: Reservation, actual: list[int]) -> Settled:
         """Replace what was reserved by what it was, in the windows of its admission, in full also where that is more. Once:
         what is settled stays as it is. Zeros for what was never dispatched."""
         if reservation.settled is not None:
@@ -218,7 +218,7 @@ class Wallet:
         self._current[counter.key] = lease
         return lease
 
-    def _short(self, counters: Sequence[Counter], amounts: Sequence[int], now: float, tick: float) -> Refusal | Needs:
+    def _short(self, counters: Sequence[Counter], amounts: list[int], now: float, tick: float) -> Refusal | Needs:
         wanted: dict[Lease, int] = {}
         for counter, amount in zip(counters, amounts, strict=True):
             if not 0 <= amount <= MOST:
@@ -269,12 +269,12 @@ class Wallet:
         )
 
 
-def _undo(leases: Sequence[Lease], amounts: Sequence[int]) -> None:
+def _undo(leases: list[Lease], amounts: list[int]) -> None:
     for lease, amount in zip(leases, amounts, strict=False):
         lease.reserved -= amount
 
 
-def _marks(leases: Sequence[Lease], amounts: Sequence[int], tick: float) -> list[Mark]:
+def _marks(leases: list[Lease], amounts: list[int], tick: float) -> list[Mark]:
     marks = []
     for place, lease in enumerate(leases):
         if lease.trail is not None:

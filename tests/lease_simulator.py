@@ -93,7 +93,7 @@ class World:
 
     def arrive(self, worker: Worker, key: int, bound: int, actual: int, tokens: int, fault: str = "") -> Refusal | None:
         """A request. ``fault`` befalls its exchange with the store, if it needs one."""
-        counters, amounts = self.levels[key], (bound, bound, bound, 1, tokens)
+        counters, amounts = self.levels[key], [bound, bound, bound, 1, tokens]
         for _ in range(8):
             outcome = worker.wallet.reserve(counters, amounts, self.wall)
             if isinstance(outcome, Refusal):
@@ -149,7 +149,7 @@ class World:
 
     def finish(self, worker: Worker, place: int) -> None:
         request = worker.open.pop(place)
-        settled = worker.wallet.settle(request.reservation, request.actual)
+        settled = worker.wallet.settle(request.reservation, list(request.actual))
         assert not settled.bound_exceeded and list(settled.charges.values()) == list(request.actual[:3])
         self._charge(worker, request, settled.charges)
 

@@ -24,7 +24,7 @@ class Bench:
         self.wallet = Wallet(lambda: self.tick)
 
     def reserve(self, *amounts: int) -> Reservation | Refusal | Needs:
-        return self.wallet.reserve(self.counters, amounts, self.now)
+        return self.wallet.reserve(self.counters, list(amounts), self.now)
 
     def needs(self, *amounts: int) -> Needs:
         outcome = self.reserve(*amounts)
