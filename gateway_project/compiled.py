@@ -34,7 +34,7 @@ MODULES = {
         " tap told traffic translated translation visit warden"
     ),
     "tenants": (
-        "keys leases objects periods price_table pricing refills slices spool spool_owners spool_records spool_segment"
+        "keys leases objects periods price_table pricing refills slices spool spool_owners spool_reader spool_records spool_segment"
         " spooled terms units uuid7 wallet worst_case"
     ),
 }

@@ -38,14 +38,17 @@ def limits_left(account: Account) -> list[Header]:
     for unit, places in account.counted.told:
         tightest = leases[places[0]] if len(places) == 1 else min((leases[place] for place in places), key=_left)
         window = tightest.counter.window
-        limit, reset = _fixed(unit, tightest.counter.cap, window.seconds if isinstance(window, Trailing) else 0)
-        found += [limit, (b"x-ratelimit-remaining-" + unit, b"%d" % _left(tightest)), reset]
+        seconds = window.seconds if isinstance(window, Trailing) else 0
+        limit, remaining, reset = _fixed(unit, tightest.counter.cap, seconds)
+        found += [limit, (remaining, b"%d" % _left(tightest)), reset]
     return found
 
 
 @lru_cache(4096)
-def _fixed(unit: bytes, cap: int, seconds: float) -> tuple[Header, Header]:
-    return (b"x-ratelimit-limit-" + unit, b"%d" % cap), (b"x-ratelimit-reset-" + unit, b"%ds" % round(seconds))
+def _fixed(unit: bytes, cap: int, seconds: float) -> tuple[Header, bytes, Header]:
+    """The limit, the name of what remains, and the reset."""
+    limit, reset = (b"x-ratelimit-limit-" + unit, b"%d" % cap), (b"x-ratelimit-reset-" + unit, b"%ds" % round(seconds))
+    return limit, b"x-ratelimit-remaining-" + unit, reset
 
 
 def _left(lease: Lease) -> int:

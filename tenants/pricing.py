@@ -227,9 +227,10 @@ def cost(price: Price, units: Units, at: float, tier: str = "") -> int:
     units, tariff = checked(units), price.tariff(at, tier)
     total, rates = tariff.tokens(units), tariff.applying(units)
     if not rates.counted:
-        return rounded(*divmod(total, MILLION), MILLION)
+        return rounded(total // MILLION, total % MILLION, MILLION)
     more, sound = counted_apart(price, rates, units)
-    return rounded(*divmod((total + more) * HOUR_MS + sound, MILLION * HOUR_MS), MILLION * HOUR_MS)
+    total, divisor = (total + more) * HOUR_MS + sound, MILLION * HOUR_MS
+    return rounded(total // divisor, total % divisor, divisor)
 
 
 def counted_apart(price: Price, rates: Rates, units: Units) -> tuple[int, int]:

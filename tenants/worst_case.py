@@ -46,15 +46,17 @@ def worst_case(price: Price, bounds: Units, tiers: Collection[str] | None = None
     parts that it cannot have, such as ``cache_write_1h_tokens`` where nothing asks for them. Raises BadUnits.
     """
     checked(bounds)
-    given, made, most = bounds.input_tokens, bounds.output_tokens, 0
+    given, made, plain, apart = bounds.input_tokens, bounds.output_tokens, 0, 0
     for above, dear_input, dear_output, rates in ceilings(price, tiers, without):
         if above and given <= above:
             continue
-        total = (given * dear_input + made * dear_output) * HOUR_MS
+        total = given * dear_input + made * dear_output
         if rates.counted:
             more, sound = counted_apart(price, rates, bounds)
             if pages := bounds.count("pages"):
                 more += pages * max(0, rates.rate("annotated_pages") - rates.rate("pages"))
-            total += more * HOUR_MS + sound
-        most = max(most, total)
-    return rounded(-(-most // (MILLION * HOUR_MS)), 0, 1)
+            apart = max(apart, (total + more) * HOUR_MS + sound)
+        elif total > plain:
+            plain = total
+    most = -(-plain // MILLION)
+    return rounded(max(most, -(-apart // (MILLION * HOUR_MS))) if apart else most, 0, 1)
