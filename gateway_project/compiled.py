@@ -25,17 +25,18 @@ SWITCH = "GATEWAY_COMPILED"
 OFF = ("0", "false", "no", "off")
 COMPILER = "mypy 2.4.1"
 MODULES = {
-    "providers": "billed jsonbytes native_connection rotation sse upstream urls usage",
+    "providers": "abilities billed jsonbytes native_connection rotation sse upstream urls usage",
     "routing": (
-        "account admission allowance apis attempts background body bound_demand bound_fields bound_generate bound_parts"
-        " bound_splice bounds breaker call charging choosing client compaction completion conditions counting cutting"
-        " decision declared edit embedding endpoint estimate foreign funds gateway headers held incoming keep_alive length_endings limited"
-        " log metrics objects options outgoing own_headers refusals relay requests retries settlement strategies table"
-        " tap told traffic translated translation visit warden"
+        "account admission allowance apis attempts background body bound_demand bound_fields bound_generate"
+        " bound_parts bound_splice bounds breaker call charging choosing client compaction completion conditions"
+        " counting cutting decision declared edit embedding endpoint estimate facts foreign funds gateway headers"
+        " held hooks incoming keep_alive lanes length_endings limited log metrics objects options outgoing"
+        " own_headers queue refusals relay requests retries settlement strategies table tap told traffic translated"
+        " translation visit warden"
     ),
     "tenants": (
-        "keys leases objects periods price_table pricing refills slices spool spool_owners spool_reader spool_records spool_segment"
-        " spooled terms units uuid7 wallet worst_case"
+        "keys leases objects periods price_table pricing refills slices spool spool_owners spool_reader"
+        " spool_records spool_segment spooled terms units uuid7 wallet worst_case"
     ),
 }
 
