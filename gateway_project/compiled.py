@@ -35,8 +35,8 @@ MODULES = {
         " translation visit warden"
     ),
     "tenants": (
-        "keys leases objects periods price_table pricing refills slices spool spool_owners spool_reader"
-        " spool_records spool_segment spooled terms units uuid7 wallet worst_case"
+        "keys leases objects periods refills slices spool spool_owners spool_reader"
+        " spool_records spool_segment spooled terms uuid7 wallet worst_case"
     ),
 }
 

@@ -285,7 +285,9 @@ class Queue:
 class Queues(dict[int, Queue]):
     """The queues of all providers, by their id; each is made at the first need."""
 
-    caps: Mapping[int, Caps] = {}
+    def __init__(self) -> None:
+        super().__init__()
+        self.caps: Mapping[int, Caps] = {}
 
     def apply(self, caps: Mapping[int, Caps]) -> None:
         """The caps of a new snapshot. A provider that is gone keeps its queue until nobody is in it."""

@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tenants.price_rows import Catalogue, Unexpressed, price_row
-from tenants.price_table import Listing, Match, Vendor, Version
+from tenants.price_table import MATCHES, Listing, Match, Vendor, Version
 from tenants.pricing import DAY, Price, Rates, Tariff, Window
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Compiler:
         return version._replace(price=replace(price, version=f"{self.vendor}/{self.model}{day}#{digest}"))
 
     def match(self, clause: types.MatchLogic) -> Match:
-        found: dict[str, list[str]] = {test: [] for test in Match.__slots__}
+        found: dict[str, list[str]] = {test: [] for test in MATCHES}
         for each in _either(clause):
             test, text = _test(each)
             try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tenants.price_table import Listing, Match, Vendor, Version
+from tenants.price_table import MATCHES, Listing, Match, Vendor, Version
 from tenants.pricing import BadPrice, Price, Rates, Tariff, Window
 
 Row = dict[str, Any]
@@ -53,7 +53,7 @@ def _vendor_row(vendor: Vendor) -> Row:
     models = [
         {
             "model": listing.model,
-            "match": {test: list(texts) for test in Match.__slots__ if (texts := getattr(listing.match, test))},
+            "match": {test: list(texts) for test in MATCHES if (texts := getattr(listing.match, test))},
             "versions": [_version_row(version) for version in listing.versions],
         }
         for listing in vendor.listings

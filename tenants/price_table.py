@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -58,6 +58,9 @@ class Match:
     ends: tuple[str, ...] = ()
     contains: tuple[str, ...] = ()
     regex: tuple[str, ...] = ()
+
+
+MATCHES: Final = tuple(each.name for each in fields(Match))
 
 
 class Version(NamedTuple):
