@@ -5,6 +5,7 @@
     ├── ConnectFailed        network      no connection: name, route, port, TLS
     ├── TimedOut             timeout      no connection, no first byte or no next byte in time
     └── ReplyBroken          network      the reply ended or turned to garbage before its end
+        └── ErrorFirst       server_error its first event is an error
 
 The text of one is ours: it never holds what the upstream or a library said.
 """
@@ -34,3 +35,7 @@ class TimedOut(UpstreamError):
 
 class ReplyBroken(UpstreamError):
     pass
+
+
+class ErrorFirst(ReplyBroken):
+    kind = "server_error"

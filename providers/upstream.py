@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -131,6 +131,12 @@ class Reply:
             parts.append(chunk)
             size += len(chunk)
         return b"".join(parts), False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Give the connection back, or close it at once if the body was not read to its end."""

@@ -90,8 +90,6 @@ class Background:
             reply = await self.gateway.connections.open(
                 upstream, "GET", path, [(b"accept", b"application/json")], credential=call.credential
             )
-            try:
+            async with reply:
                 body, whole = await reply.read(MOST)
-            finally:
-                await reply.close()
         return reply.status, orjson.loads(body) if reply.status == OK and whole else None

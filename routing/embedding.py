@@ -121,13 +121,11 @@ class Embeddings(Foreign):
         reply = await self.connections.open(
             upstream, "POST", wire.path, headers, wire.body, wire.query, self.call.credential
         )
-        part = Foreign(self.call, reply, self.embedding)
-        try:
+        async with reply:
+            part = Foreign(self.call, reply, self.embedding)
             if reply.status == 200:
                 return await part.document()
             await part.read_error(MAX_ERROR_BODY)
-        finally:
-            await reply.close()
         failed = part.failure
         if part.ours or not 400 <= reply.status < 500:
             kind = "auth" if part.ours else kind_of_status(reply.status)

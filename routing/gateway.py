@@ -201,22 +201,22 @@ class Gateway(Library):
         elif held.whole() is not None:
             call.count(held.tap)
             settlement.foretell(call)
-        try:
-            client.headers += own_headers(call)
-            if call.hooked is None and not client.beaten:
-                await held.send(client)
-            else:
-                await answers.pass_on(call, client, held)
-            ok = True
-        except (ClientGone, GatewayError):
-            ok = True  # none of the provider's doing
-            raise
-        finally:
-            self.streams.discard(call)
-            if not call.priced:
-                call.count(held.tap)
-            attempts.leave(ok and call.entry.error_kind not in BROKEN)
-            await held.reply.close()
+        async with held.reply:
+            try:
+                client.headers += own_headers(call)
+                if call.hooked is None and not client.beaten:
+                    await held.send(client)
+                else:
+                    await answers.pass_on(call, client, held)
+                ok = True
+            except (ClientGone, GatewayError):
+                ok = True  # none of the provider's doing
+                raise
+            finally:
+                self.streams.discard(call)
+                if not call.priced:
+                    call.count(held.tap)
+                attempts.leave(ok and call.entry.error_kind not in BROKEN)
 
     async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
         """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from providers.errors import ReplyBroken, TimedOut
+from providers.errors import ErrorFirst, ReplyBroken, TimedOut
 from providers.events import Failed
 from providers.light import Header
 from providers.sse import Event, EventTooLong, Parser
@@ -42,12 +42,6 @@ ANSWER: Final = {
 }
 NO_PARSER: Final = Parser()
 SILENT: Final = TimedOut("the provider fell silent in the middle of its reply")
-
-
-class ErrorFirst(ReplyBroken):
-    """A stream whose first event is an error."""
-
-    kind = "server_error"
 
 
 class Held(ABC):

@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 from gateway_project import compiled
 
@@ -30,11 +33,15 @@ def classes(path: Path) -> Iterator[tuple[str, set[str]]]:
             yield f"{module}.{node.name}", {known.get(name, f"{module}.{name}") for name in bases}
 
 
+@cache
+def known() -> dict[str, set[str]]:
+    paths = [path for app in APPS for path in (compiled.ROOT / app).rglob("*.py")]
+    return {name: bases for path in paths for name, bases in classes(path)}
+
+
 def test_no_class_of_a_compiled_module_has_subclasses_elsewhere() -> None:
     """They cannot be made: "interpreted classes cannot inherit from compiled"."""
-    modules = set(compiled.names())
-    paths = [path for app in APPS for path in (compiled.ROOT / app).rglob("*.py")]
-    found = {name: bases for path in paths for name, bases in classes(path)}
+    modules, found = set(compiled.names()), known()
     wrong = {
         name: base
         for name, bases in found.items()
@@ -42,6 +49,24 @@ def test_no_class_of_a_compiled_module_has_subclasses_elsewhere() -> None:
         if base.rpartition(".")[0] in modules and name.rpartition(".")[0] not in modules
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize("name", compiled.names())
+def test_what_is_compiled_otherwise_than_python_runs_it_is_not_used(name: str) -> None:
+    """An ``await`` in ``finally`` raises again what was thrown into the coroutine and handled there. A class attribute hides
+    none of a base that is not compiled, and is not there in subclasses of built-in types."""
+    tree = ast.parse(compiled.source(name).read_text())
+    waits = (ast.Await, ast.AsyncWith, ast.AsyncFor)
+    ends = [line for node in ast.walk(tree) if isinstance(node, ast.Try) for line in node.finalbody]
+    assert [ast.unparse(line) for line in ends if any(isinstance(each, waits) for each in ast.walk(line))] == []
+    ours = {name.rpartition(".")[2] for name in known() if name.rpartition(".")[0] in compiled.names()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and not node.decorator_list:
+            bases = {ast.unparse(base).partition("[")[0] for base in node.bases} - {"ABC", "NamedTuple", "Protocol"}
+            set_here = [
+                ast.unparse(line) for line in node.body if isinstance(line, ast.Assign | ast.AnnAssign) and line.value
+            ]
+            assert bases <= ours or set_here == [], node.name
 
 
 def test_each_module_is_there_once() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
@@ -152,7 +153,7 @@ def ours(recording: Recording) -> tuple[Units, Usage, Billed]:
     for each in documents(recording):
         billed = read_billed(tap.api, each, billed)
     usage, billed = tap.usage or Usage(), billed or Billed()
-    plain = {name: getattr(usage, name) for name in Usage.__slots__}
+    plain = {name: getattr(usage, name) for name in (each.name for each in fields(Usage))}
     return Units(**(plain | billed.tokens), counted=billed.counted), usage, billed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import fields
 from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
@@ -81,7 +82,7 @@ def theirs(api: str, each: Told, context: Doc | None) -> int | None:
 
 def ours(api: str, each: Told, tier: str) -> tuple[int | None, Usage, Billed]:
     usage, billed = read_usage(api, each.doc) or Usage(), read_billed(api, each.doc) or Billed()
-    plain = {name: getattr(usage, name) for name in Usage.__slots__}
+    plain = {name: getattr(usage, name) for name in (each.name for each in fields(Usage))}
     price = prices().find(prices().source("up", *KINDS[api]), each.model, AT.timestamp())
     units = Units(**(plain | billed.tokens), counted=billed.counted)
     return (None if price is None else cost(price, units, AT.timestamp(), tier)), usage, billed
