@@ -29,7 +29,7 @@ MODULES = {
     "routing": (
         "account admission allowance apis attempts background body bound_demand bound_fields bound_generate"
         " bound_parts bound_splice bounds breaker call charging choosing client compaction completion conditions"
-        " counting cutting decision declared edit embedding endpoint estimate facts foreign funds gateway headers"
+        " counting cutting decision edit embedding endpoint estimate facts foreign funds gateway headers"
         " held hooks incoming keep_alive lanes length_endings limited log metrics objects outgoing"
         " own_headers queue refusals relay requests retries settlement strategies table tap told traffic translated"
         " translation visit warden"

@@ -18,7 +18,7 @@ from providers.usage import read_usage
 from routing.call import Call
 from routing.client import Client
 from routing.errors import UpstreamSaid
-from routing.foreign import Foreign
+from routing.foreign import Foreign, ReadsErrors, WritesErrors
 from routing.held import SILENT
 from routing.hook_stream import Stream
 from routing.outgoing import rewrite_body, rewrite_headers, rewrites_of
@@ -36,12 +36,10 @@ def _json(line: bytes) -> Any:
 class Completion:
     """One attempt's request."""
 
-    path = ollama_generate.PATH
-    query = b""
-    upstream = ollama
-    client = openai_chat
-
     def __init__(self, call: Call, target: Target, table: Table) -> None:
+        self.path, self.query = ollama_generate.PATH, b""
+        self.upstream: ReadsErrors = ollama
+        self.client: WritesErrors = openai_chat
         route = call.resolved.route if call.resolved else None
         asked = {**call.doc, "model": target.model or call.model}
         try:
