@@ -1,20 +1,8 @@
-# Packages and the compiled hot path are made in stages of their own: the last one has no compiler and no package cache.
+# Packages are built in one stage and copied into the next, which has no compiler and no package cache.
 FROM python:3.13-slim AS packages
 WORKDIR /srv/gateway
 COPY requirements.txt ./
 RUN python3 -m venv .venv && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
-
-FROM python:3.13 AS compiled
-WORKDIR /srv/gateway
-COPY --from=packages /srv/gateway/.venv ./.venv
-COPY requirements-dev.txt ./
-RUN .venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-    $(grep -E '^(ast_serialize|librt|mypy|mypy_extensions|pathspec|setuptools)==' requirements-dev.txt)
-COPY gateway_project ./gateway_project
-COPY providers ./providers
-COPY tenants ./tenants
-COPY routing ./routing
-RUN .venv/bin/python -m gateway_project.compiling
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /srv/gateway gateway && install -d -m 0700 -o gateway /data
@@ -25,7 +13,6 @@ COPY gateway_project ./gateway_project
 COPY providers ./providers
 COPY tenants ./tenants
 COPY routing ./routing
-COPY --from=compiled /srv/gateway/build ./build
 RUN .venv/bin/python -m compileall -q gateway_project providers tenants routing
 ENV PATH=/srv/gateway/.venv/bin:$PATH PYTHONUNBUFFERED=1 GATEWAY_DATA_DIR=/data SERVER_HOST=0.0.0.0 SERVER_PORT=8080
 USER gateway

@@ -20,7 +20,7 @@ run: $(VENV)/.runtime ## Set up and serve on 127.0.0.1:8080 (ANONYMOUS=1: withou
 
 install: $(VENV)/.development ## Make .venv with everything that tests need
 
-compile: install ## Compile the hot path to machine code: a third less CPU (needs a C compiler)
+compile: install ## Compile the hot path to machine code, an experiment (needs a C compiler)
 	@echo "Compiling the hot path (once, a minute or two) ..."
 	@$(BIN)/python -m gateway_project.compiling
 
@@ -36,7 +36,7 @@ fmt: install ## Put the code in its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: compile ## Measure
+bench: install ## Measure
 	$(BIN)/python -m tests.bench $(ARGS)
 
 build: install ## Make a wheel in dist/

@@ -1,4 +1,4 @@
-"""Wiring: settings, ASGI, URLs. Whoever imports this first gets the hot path compiled, where that was done."""
+"""Wiring: settings, ASGI, URLs. Imported before all else, so it decides whether the hot path is a compiled one."""
 
 from gateway_project import compiled
 

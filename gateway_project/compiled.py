@@ -1,8 +1,9 @@
-"""The hot path as machine code: ``gateway_project.compiling`` makes it, and from then on processes use that.
+"""An experiment: the hot path as machine code. ``gateway_project.compiling`` makes it, and processes that are told to by
+``GATEWAY_COMPILED=1`` use it.
 
 The modules stay as they are and are all that anybody reads: mypyc compiles typed Python. What was compiled lies below
 ``build``, by the digest of what it was made of, so that after any change of a module, of Python or of the compiler the
-source is used again, until it is compiled anew. ``GATEWAY_COMPILED=0`` leaves it aside.
+source is used again, until it is compiled anew.
 
 No module here has a class that others make subclasses of, nor one that needs weak references.
 """
@@ -22,7 +23,7 @@ from types import ModuleType
 ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "build" / "compiled"
 SWITCH = "GATEWAY_COMPILED"
-OFF = ("0", "false", "no", "off")
+ON = ("1", "true", "yes", "on")
 COMPILER = "mypy 2.4.1"
 MODULES = {
     "providers": "abilities billed jsonbytes native_connection rotation sse upstream urls usage",
@@ -82,7 +83,7 @@ def active() -> bool:
 
 def use() -> None:
     """Have this process import what is compiled, if it is there. Before it imports any of the modules."""
-    if os.environ.get(SWITCH, "").lower() in OFF or not PLACE.is_dir() or active():
+    if os.environ.get(SWITCH, "").lower() not in ON or not PLACE.is_dir() or active():
         return
     if (root := directory()).is_dir():
         sys.meta_path.insert(0, Finder(root))

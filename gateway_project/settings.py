@@ -76,7 +76,7 @@ GATEWAY_SPOOL_FSYNC = env.flag("GATEWAY_SPOOL_FSYNC")
 GATEWAY_SPOOL_FULL = env.choice("GATEWAY_SPOOL_FULL", {"refuse": "refuse", "serve": "serve"}, "refuse")
 GATEWAY_DATABASE_AWAY_SECONDS = env.seconds("GATEWAY_DATABASE_AWAY_SECONDS", default=0, least=0)
 GATEWAY_USAGE_DAYS = env.read("GATEWAY_USAGE_DAYS", days, 0)
-GATEWAY_COMPILED = env.flag("GATEWAY_COMPILED", True)  # read before all others, so from the environment alone
+GATEWAY_COMPILED = env.flag("GATEWAY_COMPILED")  # read before all others, so from the environment alone
 GATEWAY_DRAIN_PROCESS = env.flag("GATEWAY_DRAIN_PROCESS")  # "serve" starts one, and says so to its workers
 globals().update(env.read("GATEWAY_EMAIL_URL", mail, {"EMAIL_TIMEOUT": SECONDS}))
 DEFAULT_FROM_EMAIL = env.text("GATEWAY_EMAIL_FROM", default="llm-gateway@localhost")

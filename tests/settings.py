@@ -17,7 +17,6 @@ KEPT = {"GATEWAY_COMPILED", "GATEWAY_UPSTREAM_TRANSPORT", "GATEWAY_REQUIRE_ALL",
 for name in [name for name in os.environ if name.startswith(FOREIGN) or name.endswith(VENDORS)]:
     if name not in KEPT:
         del os.environ[name]
-os.environ.setdefault("GATEWAY_COMPILED", "0")  # what is changed here and there by tests is the source
 
 _data = Path(tempfile.gettempdir(), f"gateway-tests-{os.getpid()}")
 for old in _data.parent.glob("gateway-tests-*"):  # mypy loads settings, too, and leaves without a good-bye

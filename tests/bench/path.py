@@ -26,7 +26,7 @@ from typing import Any, cast
 import httpx
 import uvloop
 
-import gateway_project  # noqa: F401  # what was compiled is used
+import gateway_project  # noqa: F401  # it decides whether what was compiled is used
 from providers.guard import Guard
 from providers.native_connection import Connection
 from providers.native_engine import NativeTransport
