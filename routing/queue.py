@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
-#: Seconds that a request is thought to take before any has ended.
-FIRST_HOLD = 1.0
-#: How much the newest request says of the mean.
-NEWEST = 0.1
+FIRST_HOLD = 1.0  # seconds that a request is thought to take before any has ended
+NEWEST = 0.1  # how much the newest request says of the mean
 LIGHTEST = 1e-3
 BURST, DEBT = 3, 10
 
