@@ -27,8 +27,7 @@ _VALUE: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[^ \t\r\n,{}\[\]"]
 _NEXT: Final = re.compile(rb"[ \t\r\n]*([,}])")
 _BACKSLASH: Final = ord("\\")
 Names = tuple[str, ...] | frozenset[str]
-_NUMBER: Final = "a number"
-_TYPES: Final = {list: "an array", str: "a string", int: _NUMBER, float: _NUMBER, bool: "a boolean", type(None): "null"}
+_TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
 
 
 class JSONBodyError(ValueError):
