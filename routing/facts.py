@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from providers.jsonbytes import has
+
 if TYPE_CHECKING:
     from routing.call import Call
 
@@ -104,7 +106,7 @@ class Facts:
         return self._found
 
     def _look(self) -> tuple[frozenset[str], int, int]:
-        if self._body and not any(map(self._body.__contains__, HINTS)):
+        if self._body and not any(has(self._body, hint) for hint in HINTS):
             return NO_MEDIA
         kinds: set[str] = set()
         count = characters = 0
