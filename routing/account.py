@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from tenants.leases import MONEY, Reservation, read_label
@@ -11,19 +12,18 @@ from tenants.terms import Counted
 from tenants.wallet import Wallet
 
 
+@dataclass(slots=True)
 class Account:
     """``reservation`` holds what one attempt may cost of what it is ``counted`` by, ``bound`` is that in nano-dollars: an attempt
     whose end nobody knows has cost it, under a hard budget, and the next one is reserved anew. ``outputs`` are the most
     tokens that each target writes, by its id: beyond them a stream is cut.
     """
 
-    __slots__ = ("bound", "counted", "outputs", "reservation", "wallet")
-
-    def __init__(
-        self, wallet: Wallet, counted: Counted, reservation: Reservation, bound: int, outputs: Mapping[int, int]
-    ) -> None:
-        self.wallet, self.counted, self.reservation = wallet, counted, reservation
-        self.bound, self.outputs = bound, outputs
+    wallet: Wallet
+    counted: Counted
+    reservation: Reservation
+    bound: int
+    outputs: Mapping[int, int]
 
     @property
     def hard(self) -> bool:
@@ -45,18 +45,11 @@ class Account:
         self._charge(self.reservation, entry)
 
     def _charge(self, reservation: Reservation, entry: Entry) -> None:
-        cost, tokens, lost = entry.cost or 0, entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
+        tokens, lost = entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
+        used = {MONEY: entry.cost or 0, "tokens": tokens, "requests": 0 if lost else 1, "concurrent": 0}
         if lost and not tokens:
-            tokens = self._most_tokens(reservation)
-        used = []
-        for unit in self.counted.units:
-            if unit == MONEY:
-                used.append(cost)
-            elif unit == "tokens":
-                used.append(tokens)
-            else:
-                used.append(1 if unit == "requests" and not lost else 0)
-        settled = self.wallet.settle(reservation, used)
+            used["tokens"] = self._most_tokens(reservation)
+        settled = self.wallet.settle(reservation, [used[unit] for unit in self.counted.units])
         entry.charges = settled.charges
         entry.charged_to = charged_to(tuple(settled.charges))
         entry.bound_exceeded = settled.bound_exceeded

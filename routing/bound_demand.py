@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from providers.jsonbytes import has
@@ -25,8 +24,7 @@ class Served(NamedTuple):
     most: int | None
 
 
-@dataclass(slots=True, init=False)
-class Demand:
+class Demand(NamedTuple):
     """``text`` is a bound of the tokens of all that can be seen, without ``pictures``; ``hidden`` names what hides input.
 
     ``cap`` is what the body allows to be generated in each of ``choices``, None where it does not say; ``cap_at`` is where
@@ -36,50 +34,18 @@ class Demand:
 
     endpoint: str
     text: int
-    pictures: int
-    hidden: str
-    cap: int | None
-    cap_at: tuple[str, ...]
-    choices: int
-    beyond: int
-    served: tuple[Served, ...]
-    most_uses: int | None
-    counted: Mapping[str, int]
-    tiers: tuple[str, ...] | None
-    without: frozenset[str]
-    unbounded: tuple[str, ...]
-
-    def __init__(  # by hand: what dataclasses write is not compiled with the rest
-        self,
-        endpoint: str,
-        text: int,
-        pictures: int = 0,
-        hidden: str = "",
-        cap: int | None = 0,
-        cap_at: tuple[str, ...] = (),
-        choices: int = 1,
-        beyond: int = 0,
-        served: tuple[Served, ...] = (),
-        most_uses: int | None = None,
-        counted: Mapping[str, int] = NOTHING,
-        tiers: tuple[str, ...] | None = (),
-        without: frozenset[str] = _NONE,
-        unbounded: tuple[str, ...] = (),
-    ) -> None:
-        self.endpoint = endpoint
-        self.text = text
-        self.pictures = pictures
-        self.hidden = hidden
-        self.cap = cap
-        self.cap_at = cap_at
-        self.choices = choices
-        self.beyond = beyond
-        self.served = served
-        self.most_uses = most_uses
-        self.counted = counted
-        self.tiers = tiers
-        self.without = without
-        self.unbounded = unbounded
+    pictures: int = 0
+    hidden: str = ""
+    cap: int | None = 0
+    cap_at: tuple[str, ...] = ()
+    choices: int = 1
+    beyond: int = 0
+    served: tuple[Served, ...] = ()
+    most_uses: int | None = None
+    counted: Mapping[str, int] = NOTHING
+    tiers: tuple[str, ...] | None = ()
+    without: frozenset[str] = _NONE
+    unbounded: tuple[str, ...] = ()
 
 
 MODAL_INPUT: Final = frozenset(

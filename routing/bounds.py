@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from providers import jsonbytes
 from routing import bound_generate, bound_media
@@ -34,9 +33,7 @@ CAP_SLACK: Final = 16  # by so much a cap is overstepped: one token was served a
 LONGEST_OUTPUT: Final = 65_536  # some models write more than they read
 #: How often an upstream lets a model go on after its own tools, by the API's documents.
 MOST_ROUNDS: Final = {"messages": 11}
-LEAST_BYTES: Final = (
-    4  # what is longer than a context window by this measure is refused, or the window is not the right one
-)
+LEAST_BYTES = 4  # what is longer than a context window by this measure is refused, or the window is not the right one
 #: Provider kinds whose reasoning a cap may leave out, as recorded.
 REASONS_BEYOND: Final = frozenset(("openrouter", "openai-compatible", "perplexity"))
 #: Models that search, or call their vendor's tools, unasked and as often as they like.
@@ -46,19 +43,13 @@ _WRITES: Final = frozenset(("cache_write_tokens",))
 _WRITING: Final = frozenset(("messages", "converse"))  # where a cache is written to only if something asks for it
 
 
-@dataclass(slots=True, init=False)
-class Bounds:
+class Bounds(NamedTuple):
     """What ``tenants.worst_case`` takes; ``unbounded`` names fields of the request, or is empty."""
 
     units: Units
     tiers: tuple[str, ...] | None
     without: frozenset[str]
-    unbounded: tuple[str, ...]
-
-    def __init__(
-        self, units: Units, tiers: tuple[str, ...] | None, without: frozenset[str], unbounded: tuple[str, ...]
-    ) -> None:
-        self.units, self.tiers, self.without, self.unbounded = units, tiers, without, unbounded
+    unbounded: tuple[str, ...] = ()
 
 
 _NONE: Final = Demand("", 0, counted={"requests": 0})
@@ -70,7 +61,7 @@ def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = 
         return _single(read(endpoint, doc, body), doc, body)
     if (other := bound_media.READERS.get(endpoint)) is not None:
         return other(endpoint, doc, body, content_type)
-    return _NONE if endpoint in UNMETERED else replace(_NONE, unbounded=("endpoint",))
+    return _NONE if endpoint in UNMETERED else _NONE._replace(unbounded=("endpoint",))
 
 
 def demand_of(call: Call) -> Demand:
@@ -91,7 +82,7 @@ def _single(found: Demand, doc: dict[str, Any], body: bytes) -> Demand:
     try:
         jsonbytes.check_unique(body, doc, names)
     except jsonbytes.JSONBodyError as error:
-        return replace(found, unbounded=(*found.unbounded, error.field or "body"))
+        return found._replace(unbounded=(*found.unbounded, error.field or "body"))
     return found
 
 

@@ -16,16 +16,6 @@ NOTHING: Final = Billed()
 
 
 def units_of(entry: Entry, billed: Billed) -> Units:
-    if not billed.tokens:
-        return Units(
-            entry.input_tokens,
-            entry.output_tokens,
-            entry.cache_read_tokens,
-            entry.cache_write_tokens,
-            0,
-            entry.reasoning_tokens,
-            counted=billed.counted,
-        )
     return Units(
         entry.input_tokens,
         entry.output_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from routing import bound_splice
 from routing.apis import api_of
@@ -23,11 +23,11 @@ DEFAULT_USES: Final = 5
 """Of each tool that the upstream runs, where nothing bounds them."""
 
 
-class Candidate:
-    __slots__ = ("api", "price", "target", "window")
-
-    def __init__(self, target: Target, price: Price | None, api: str, window: int) -> None:
-        self.target, self.price, self.api, self.window = target, price, api, window
+class Candidate(NamedTuple):
+    target: Target
+    price: Price | None
+    api: str
+    window: int
 
 
 class Estimate:

@@ -79,15 +79,18 @@ def _plain(doc: Doc) -> bool:
             continue
         if name in NAMING:
             return False
-        if value.__class__ is list:
-            for turn in value:
-                if turn.__class__ is not dict or len(turn) != 2 or "role" not in turn:
-                    return False
-                if turn.get("content").__class__ is not str or turn["role"].__class__ is not str:
-                    return False
-        elif value.__class__ is dict and not _is_flat(value):
+        if value.__class__ is list and not all(map(_is_turn, value)):
+            return False
+        if value.__class__ is dict and not _is_flat(value):
             return False
     return True
+
+
+def _is_turn(turn: Any) -> bool:
+    """A role and a text, and nothing else."""
+    if turn.__class__ is not dict or len(turn) != 2:
+        return False
+    return turn.get("role").__class__ is turn.get("content").__class__ is str
 
 
 def _is_flat(settings: Doc) -> bool:

@@ -18,9 +18,8 @@ from routing.table import Target, in_order
 
 SMOOTHING: Final = 0.2  # what the newest first byte counts for in the average
 EXPLORE: Final = 0.02  # the share of requests that go to see whether a slow target still is
-FAILED_SECONDS: Final = (
-    30.0  # a failure counts as a first byte that came this late, or a quick one would attract requests
-)
+#: A failure counts as a first byte that came this late, or a quick one would attract requests.
+FAILED_SECONDS: Final = 30.0
 MAX_HEADER: Final = 512
 MASK: Final = 2**64 - 1
 STICKY: Final = ("key", "user", "conversation", "header:NAME")

@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 
 from providers.dialects.failures import CONTEXT_LENGTH
+from providers.jsonbytes import has
 
 #: OpenAI and Azure; Anthropic and Bedrock; Gemini; Cohere.
 CONTENT_POLICY: Final = re.compile(
@@ -33,7 +34,7 @@ def told_in_error(body: bytes) -> str:
 
 def told_in_reply(data: bytes) -> str:
     """The same for a reply, or an event, with the status of a success."""
-    if not any(map(data.__contains__, HINTS)) and not (b"stop_reason" in data and b'"refusal"' in data):
+    if not any(has(data, hint) for hint in HINTS) and not (b"stop_reason" in data and b'"refusal"' in data):
         return ""
     try:
         doc: Any = orjson.loads(data)

@@ -90,8 +90,7 @@ class Listing:
 
     def at(self, second: float) -> Version | None:
         """The version in force; always a function of ``second`` alone, so a clock that jumps back gets the older one."""
-        starts = self.starts
-        place = 0 if len(starts) == 1 and second >= starts[0] else bisect_right(starts, second) - 1
+        place = bisect_right(self.starts, second) - 1
         if place < 0:  # before 1970, or before the first version
             return self.versions[0] if self.versions and self.versions[0].effective_from is None else None
         found = self.versions[place]

@@ -6,7 +6,7 @@ As in usage rows, a part is within its whole: cache reads and writes in ``input_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Final
 
@@ -51,72 +51,31 @@ COUNTED: Final = {
 MOST_UNITS: Final = 2**56
 
 
-NOTHING: Final[Mapping[str, int]] = {}
-
-
 class BadUnits(ValueError):
     """Counts that cannot be meant: no whole numbers, below zero, or more than money can be counted for."""
 
 
-@dataclass(slots=True, init=False)
+@dataclass(slots=True)
 class Units:
     """What one request used. ``counted`` is by names of COUNTED."""
 
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    cache_write_1h_tokens: int
-    reasoning_tokens: int
-    citation_tokens: int
-    input_audio_tokens: int
-    input_image_tokens: int
-    input_video_tokens: int
-    output_audio_tokens: int
-    output_image_tokens: int
-    output_video_tokens: int
-    cache_read_audio_tokens: int
-    cache_read_image_tokens: int
-    cache_read_video_tokens: int
-    counted: Mapping[str, int]
-
-    def __init__(  # by hand: what dataclasses write is not compiled with the rest
-        self,
-        input_tokens: int = 0,
-        output_tokens: int = 0,
-        cache_read_tokens: int = 0,
-        cache_write_tokens: int = 0,
-        cache_write_1h_tokens: int = 0,
-        reasoning_tokens: int = 0,
-        citation_tokens: int = 0,
-        input_audio_tokens: int = 0,
-        input_image_tokens: int = 0,
-        input_video_tokens: int = 0,
-        output_audio_tokens: int = 0,
-        output_image_tokens: int = 0,
-        output_video_tokens: int = 0,
-        cache_read_audio_tokens: int = 0,
-        cache_read_image_tokens: int = 0,
-        cache_read_video_tokens: int = 0,
-        counted: Mapping[str, int] = NOTHING,
-    ) -> None:
-        self.input_tokens = input_tokens
-        self.output_tokens = output_tokens
-        self.cache_read_tokens = cache_read_tokens
-        self.cache_write_tokens = cache_write_tokens
-        self.cache_write_1h_tokens = cache_write_1h_tokens
-        self.reasoning_tokens = reasoning_tokens
-        self.citation_tokens = citation_tokens
-        self.input_audio_tokens = input_audio_tokens
-        self.input_image_tokens = input_image_tokens
-        self.input_video_tokens = input_video_tokens
-        self.output_audio_tokens = output_audio_tokens
-        self.output_image_tokens = output_image_tokens
-        self.output_video_tokens = output_video_tokens
-        self.cache_read_audio_tokens = cache_read_audio_tokens
-        self.cache_read_image_tokens = cache_read_image_tokens
-        self.cache_read_video_tokens = cache_read_video_tokens
-        self.counted = counted
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    citation_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    input_video_tokens: int = 0
+    output_audio_tokens: int = 0
+    output_image_tokens: int = 0
+    output_video_tokens: int = 0
+    cache_read_audio_tokens: int = 0
+    cache_read_image_tokens: int = 0
+    cache_read_video_tokens: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, name: str) -> int:
         """How much of ``name`` was used. What is used is one request, unless ``counted`` says otherwise."""
@@ -143,13 +102,8 @@ def checked(units: Units) -> Units:
     for name, count in units.counted.items():
         if name not in COUNTED or type(count) is not int or not 0 <= count <= MOST_UNITS:
             raise BadUnits(f"{name}: {count!r} is no count.")
-    given, made, read, thought = (
-        units.input_tokens,
-        units.output_tokens,
-        units.cache_read_tokens,
-        units.reasoning_tokens,
-    )
-    written = units.cache_write_tokens
+    given, read, written = units.input_tokens, units.cache_read_tokens, units.cache_write_tokens
+    made, thought = units.output_tokens, units.reasoning_tokens
     plain = given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int
     if plain and _is_plain(units):  # as nearly all are
         fits = read >= 0 and written >= 0 and read + written <= given <= MOST_UNITS

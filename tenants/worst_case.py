@@ -58,5 +58,4 @@ def worst_case(price: Price, bounds: Units, tiers: Collection[str] | None = None
             apart = max(apart, (total + more) * HOUR_MS + sound)
         elif total > plain:
             plain = total
-    most = -(-plain // MILLION)
-    return rounded(max(most, -(-apart // (MILLION * HOUR_MS))) if apart else most, 0, 1)
+    return rounded(max(-(-plain // MILLION), -(-apart // (MILLION * HOUR_MS))), 0, 1)
