@@ -41,7 +41,17 @@ class HeadersWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
         )
 
 
-class HeadersField(forms.Field):
+class DictField(forms.Field):
+    """A dict that is written as text: what it says counts, not how it is written."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool((initial or {}) != self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+class HeadersField(DictField):
     """Headers as lines ``name: value``, as a dict."""
 
     widget = HeadersWidget
@@ -65,12 +75,6 @@ class HeadersField(forms.Field):
             found[name.strip()] = text.strip()
         return found
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool((initial or {}) != self.to_python(data))
-        except forms.ValidationError:
-            return True
-
 
 class ObjectWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
     def __init__(self, attrs: dict[str, Any] | None = None) -> None:
@@ -80,7 +84,7 @@ class ObjectWidget(UnfoldAdminTextareaWidget):  # type: ignore[misc]
         return orjson.dumps(value).decode() if value and not isinstance(value, str) else value or ""
 
 
-class ObjectField(forms.Field):
+class ObjectField(DictField):
     """A JSON object, typed as it is; nothing typed is an empty one."""
 
     widget = ObjectWidget
@@ -100,12 +104,6 @@ class ObjectField(forms.Field):
         if b"\\u0000" in orjson.dumps(found):  # PostgreSQL stores no NUL
             raise forms.ValidationError("Null characters are not allowed.")
         return found
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return bool((initial or {}) != self.to_python(data))
-        except forms.ValidationError:
-            return True
 
 
 class UpstreamModelForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -14,10 +14,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
 from tenants.logged import Bodies, opened
 from tenants.models import LoggedRequest, Usage
+from tenants.read_only import LongList
 from tenants.sealed import Unreadable
 from tenants.usage_filters import TenantFilter
 
@@ -35,18 +35,13 @@ def links(usage: Usage) -> SafeString | str:
 
 
 @admin.register(LoggedRequest)
-class LoggedRequestAdmin(ModelAdmin):  # type: ignore[misc]
+class LoggedRequestAdmin(LongList, ModelAdmin):  # type: ignore[misc]
     list_display = ("created_at", "request_id", "tenant", "endpoint", "route", "status", "bytes_stored", "expires_at")
     list_display_links = ("created_at", "request_id")
     list_select_related = ("tenant",)
     list_filter = (TenantFilter,)
     search_fields = ("request_id__exact",)
     search_help_text = "A whole request id"
-    sortable_by = ()
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     fieldsets = (
         (None, {"fields": ("usage", "request_id", "tenant", "endpoint", "route", "model", "status")}),
         ("Bodies", {"fields": ("asked", "request_cut", "answered", "reply_cut", "error")}),

@@ -7,24 +7,19 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from unfold.admin import ModelAdmin
-from unfold.paginator import InfinitePaginator
 
 from tenants.models import StoredResponse
+from tenants.read_only import LongList
 from tenants.usage_filters import TenantFilter
 
 
 @admin.register(StoredResponse)
-class StoredResponseAdmin(ModelAdmin):  # type: ignore[misc]
+class StoredResponseAdmin(LongList, ModelAdmin):  # type: ignore[misc]
     list_display = ("response_id", "tenant", "model", "bytes_stored", "created_at", "expires_at")
     list_select_related = ("tenant",)
     list_filter = (TenantFilter,)
     search_fields = ("response_id__exact",)
     search_help_text = "A whole response id"
-    sortable_by = ()
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     fields = ("response_id", "tenant", "previous_id", "model", "route", "size", "created_at", "expires_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StoredResponse]:

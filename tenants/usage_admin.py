@@ -18,12 +18,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.paginator import InfinitePaginator
 
 from tenants import logged_admin
 from tenants.figures import dollars, duration
 from tenants.models import Usage
-from tenants.read_only import ReadOnly
+from tenants.read_only import LongList, ReadOnly
 from tenants.usage_filters import (
     EndUserFilter,
     ErrorFilter,
@@ -36,7 +35,7 @@ from tenants.usage_filters import (
 
 
 @admin.register(Usage)
-class UsageAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class UsageAdmin(LongList, ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_display = (
         "when",
         "request_id",
@@ -55,11 +54,6 @@ class UsageAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     list_filter = (PeriodFilter, ErrorFilter, MarkFilter, TenantFilter, EndUserFilter, ProviderFilter, RouteFilter)
     search_fields = ("request_id__exact",)
     search_help_text = "A whole request id"
-    sortable_by = ()
-    paginator = InfinitePaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
     list_fullwidth = True
     fieldsets = (
         (None, {"fields": ("id", "request_id", "when", "kind", "corrects", "status", "error_kind")}),

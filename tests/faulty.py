@@ -15,7 +15,6 @@ import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import zlib
@@ -26,8 +25,7 @@ from pathlib import Path
 
 from tests import upstreams
 from tests.faulty_words import APIS, NONE, Api, Asked, sse
-from tests.live import LIMIT, Upstream
-from tests.recordings import REPOSITORY
+from tests.live import Upstream, started
 from tests.test_media_names import certified
 from tests.upstreams import Request, Send, send_json
 
@@ -284,16 +282,9 @@ async def main() -> None:
 
 @contextlib.contextmanager
 def faulty_upstream() -> Iterator[tuple[Upstream, dict[str, int]]]:
-    command = [sys.executable, "-m", "tests.faulty"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin and process.stdout
-    try:
-        ports: dict[str, int] = json.loads(process.stdout.readline())
+    with started("tests.faulty") as (line, _):
+        ports: dict[str, int] = json.loads(line)
         yield Upstream(ports["http"]), ports
-    finally:
-        process.stdin.close()
-        process.wait(LIMIT)
-        process.stdout.close()
 
 
 if __name__ == "__main__":

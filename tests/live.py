@@ -82,17 +82,23 @@ class Upstream:
 
 
 @contextlib.contextmanager
-def replay_upstream() -> Iterator[Upstream]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.upstreams"], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+def started(module: str) -> Iterator[tuple[bytes, subprocess.Popen[bytes]]]:
+    """The module as a process that tells a line when it serves, and ends with its stdin; that line and the process."""
+    command = [sys.executable, "-m", module]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin and process.stdout
     try:
-        yield Upstream(int(process.stdout.readline()))
+        yield process.stdout.readline(), process
     finally:
         process.stdin.close()
         process.wait(LIMIT)
         process.stdout.close()
+
+
+@contextlib.contextmanager
+def replay_upstream() -> Iterator[Upstream]:
+    with started("tests.upstreams") as (line, _):
+        yield Upstream(int(line))
 
 
 @dataclass(frozen=True, slots=True)

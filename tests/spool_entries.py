@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tenants.ledger import Entry
 from tenants.spool import Spool, recover
 from tenants.spool_owners import claim, owners
-from tenants.spool_reader import Position, acknowledge, read, retire
+from tenants.spool_reader import Batch, Position, acknowledge, read, retire
 
 BOUNDS = {3: 1_000_000, 7: 2_500_000_000}
 SMALL = 4_096
@@ -50,6 +50,18 @@ def entries() -> st.SearchStrategy[Entry]:
 
 def opened(root: Path, **options: Any) -> Spool:
     return Spool(claim(root), **({"segment_bytes": SMALL} | options))
+
+
+def ids(batch: Batch) -> list[int]:
+    return [entry.id.int for entry in batch.entries]
+
+
+def fill(root: Path, count: int) -> Spool:
+    spool = opened(root)
+    for number in range(count):
+        spool.intend(numbered(number), BOUNDS)
+        spool.settle(numbered(number))
+    return spool
 
 
 def die(spool: Spool) -> None:

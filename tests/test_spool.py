@@ -13,22 +13,10 @@ import pytest
 from tenants import spool as spools
 from tenants.spool import recover
 from tenants.spool_owners import Held, SpoolUnavailable, dead, hold, orphans, owners
-from tenants.spool_reader import Batch, Position, backlog, read, retire
+from tenants.spool_reader import Position, backlog, read, retire
 from tenants.spool_segment import path_of, segments
-from tests.spool_entries import BOUNDS, SMALL, Drained, die, numbered, opened, values
+from tests.spool_entries import BOUNDS, SMALL, Drained, die, fill, ids, numbered, opened, values
 from tests.spool_faults import tear
-
-
-def ids(batch: Batch) -> list[int]:
-    return [entry.id.int for entry in batch.entries]
-
-
-def fill(root: Path, count: int) -> spools.Spool:
-    spool = opened(root)
-    for number in range(count):
-        spool.intend(numbered(number), BOUNDS)
-        spool.settle(numbered(number))
-    return spool
 
 
 def test_settled_entries_are_read_in_their_order_while_the_owner_writes(tmp_path: Path) -> None:

@@ -7,24 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tenants import spool as spools
 from tenants.spool import recover
 from tenants.spool_owners import owners
-from tenants.spool_reader import Batch, Position, acknowledge, read
+from tenants.spool_reader import Position, acknowledge, read
 from tenants.spool_segment import following, path_of, segments
-from tests.spool_entries import BOUNDS, Drained, die, numbered, opened
-
-
-def ids(batch: Batch) -> list[int]:
-    return [entry.id.int for entry in batch.entries]
-
-
-def fill(root: Path, count: int) -> spools.Spool:
-    spool = opened(root)
-    for number in range(count):
-        spool.intend(numbered(number), BOUNDS)
-        spool.settle(numbered(number))
-    return spool
+from tests.spool_entries import BOUNDS, Drained, die, fill, ids, numbered, opened
 
 
 def test_acknowledging_is_harmless_at_any_time(tmp_path: Path) -> None:

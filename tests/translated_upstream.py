@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 
 from tests import upstreams
-from tests.live import LIMIT, Upstream
-from tests.recordings import REPOSITORY, Json
+from tests.live import Upstream, started
+from tests.recordings import Json
 from tests.upstreams import Request, Send, framed, head_of, send_json
 
 TEXT = ("one ", "two ", "three")
@@ -230,15 +229,8 @@ async def answer(request: Request, send: Send) -> None:
 
 @contextlib.contextmanager
 def scripted_upstream() -> Iterator[tuple[Upstream, subprocess.Popen[bytes]]]:
-    command = [sys.executable, "-m", "tests.translated_upstream"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin and process.stdout
-    try:
-        yield Upstream(int(process.stdout.readline())), process
-    finally:
-        process.stdin.close()
-        process.wait(LIMIT)
-        process.stdout.close()
+    with started("tests.translated_upstream") as (line, process):
+        yield Upstream(int(line)), process
 
 
 if __name__ == "__main__":
