@@ -26,12 +26,12 @@ SWITCH = "GATEWAY_COMPILED"
 ON = ("1", "true", "yes", "on")
 COMPILER = "mypy 2.4.1"
 MODULES = {
-    "providers": "abilities billed jsonbytes native_connection rotation sse upstream urls usage",
+    "providers": "abilities billed hints jsonbytes native_connection rotation sse upstream urls usage",
     "routing": (
         "account admission allowance apis attempts background body bound_demand bound_fields bound_generate"
         " bound_parts bound_splice bounds breaker call charging choosing client compaction completion conditions"
         " counting cutting decision edit embedding endpoint estimate facts foreign funds gateway headers"
-        " held hooks incoming keep_alive lanes length_endings limited log metrics objects outgoing"
+        " held hooks incoming keep_alive lanes lineup length_endings limited log metrics objects outgoing"
         " own_headers queue refusals relay requests retries settlement strategies table tap told traffic translated"
         " translation visit warden"
     ),

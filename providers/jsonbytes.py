@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from providers.hints import has
+
 _LARGE, _WINDOW, _REMEMBERED, _LONG_KEY = 1 << 16, 1 << 18, 1000, 64
 _PLAIN: Final = re.compile(r"[A-Za-z_]+")
 # The letters of a plain name stand between 0x40 and 0x7F: without one of these escapes it has one spelling only.
@@ -59,11 +61,6 @@ def parse(body: bytes) -> dict[str, Any]:
         problem = f"The body must be a JSON object, not {_TYPES[type(doc)]}."
     # Raised out here since orjson's error holds the whole body.
     raise JSONBodyError(problem)
-
-
-def has(data: bytes, word: bytes) -> bool:
-    """``word in data``, for which Python first tries to take the word for a number, and makes an error of that."""
-    return data.find(word) >= 0
 
 
 def _problem(body: bytes, error: orjson.JSONDecodeError) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from providers.jsonbytes import has
+from providers.hints import has
 from routing.bound_parts import SEALED_FACTOR, Seen
 
 ANY: Final = None  # of the service tiers

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from providers import jsonbytes
+from providers.hints import has
 from routing import bound_generate, bound_media
 from routing.bound_demand import ANY, MODAL_INPUT, Demand
 from routing.bound_fields import QUOTED_TURNS, SINGLE, TURNS
@@ -75,7 +76,7 @@ def demand_of(call: Call) -> Demand:
 def _single(found: Demand, doc: dict[str, Any], body: bytes) -> Demand:
     """Without bound, where another reader may find another value."""
     names, turns = SINGLE.get(found.endpoint, ()), TURNS.get(found.endpoint)
-    if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or jsonbytes.has(body, b"\\u00")):
+    if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or has(body, b"\\u00")):
         names = (*names, turns)
     if doc.keys().isdisjoint(names):
         return found

@@ -216,7 +216,8 @@ class Breaker:
 
 
 class Breakers:
-    """The breakers of one process. ``changed`` is called with a breaker, its state before, and the time."""
+    """The breakers of one process. ``changed`` is called with a breaker, its state before, and the time. ``troubled`` are
+    the models whose breaker is not closed, by provider."""
 
     def __init__(
         self, settings: Settings | None = None, changed: Change | None = None, most: int = MOST_BREAKERS
@@ -224,6 +225,7 @@ class Breakers:
         self.settings = settings or Settings()
         self.changed = changed
         self.most = most
+        self.troubled: set[tuple[int, str]] = set()
         self._known: dict[tuple[int, str], Breaker] = {}
 
     def reject(self, provider_id: int, model: str, now: float, forced: str = "") -> str:
@@ -244,11 +246,6 @@ class Breakers:
             return Ticket(breaker, breaker.period)
         return breaker.allow(now, forced)
 
-    def closed(self, provider_id: int, model: str) -> bool:
-        """Whether nothing keeps requests from going there."""
-        breaker = self._known.get((provider_id, model))
-        return breaker is None or breaker.state == CLOSED
-
     def wait(self, provider_id: int, model: str, now: float) -> float:
         """Seconds until a request may go there, 0 for now."""
         breaker = self._known.get((provider_id, model))
@@ -264,7 +261,8 @@ class Breakers:
         key = provider_id, model
         breaker = self._known.get(key)
         if breaker is None or (breaker.settings is not settings and breaker.settings != settings):
-            breaker = Breaker(provider_id, model, settings, self.changed)
+            self.troubled.discard(key)
+            breaker = Breaker(provider_id, model, settings, self._note)
             self._make_room()
         elif 2 * len(self._known) < self.most:  # nobody is dropped for long
             return breaker
@@ -278,4 +276,13 @@ class Breakers:
         if len(self._known) < self.most:
             return
         oldest = [key for key, _ in zip(self._known, range(LOOKED_AT), strict=False)]
-        del self._known[next((key for key in oldest if self._known[key].state == CLOSED), oldest[0])]
+        dropped = next((key for key in oldest if self._known[key].state == CLOSED), oldest[0])
+        del self._known[dropped]
+        self.troubled.discard(dropped)
+
+    def _note(self, breaker: Breaker, before: str, now: float) -> None:
+        key = breaker.provider_id, breaker.model
+        if breaker is self._known.get(key):
+            (self.troubled.discard if breaker.state == CLOSED else self.troubled.add)(key)
+        if self.changed is not None:
+            self.changed(breaker, before, now)

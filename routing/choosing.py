@@ -4,8 +4,6 @@ the upstreams, and changes neither."""
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from operator import attrgetter
 from typing import Final
 
 from providers.upstream import Upstream
@@ -16,13 +14,13 @@ from routing.decision import Decision
 from routing.errors import GatewayError
 from routing.facts import Facts, facts_of
 from routing.incoming import refuse_choosing
+from routing.lineup import PRIORITY, Lineup, lineup
 from routing.price_estimates import estimates
 from routing.refusals import REFUSED
 from routing.strategies import STRATEGIES, cheapest_first, sticky_key
 from routing.table import Route, Table, Target
 from routing.traffic import Traffic
 
-PRIORITY: Final = attrgetter("priority")
 NONE: Final = "No provider of this model can be used now."
 
 
@@ -48,16 +46,17 @@ def choose(call: Call, table: Table, traffic: Traffic, rng: random.Random) -> De
     route = call.resolved.route
     decision = call.decision = Decision(call.resolved.via, route.strategy, call.model)
     facts = Lazy(call, traffic)
-    if _untroubled(call, table, traffic, route.targets, facts):
-        left = [target for target in route.targets if not target.fallback_for]
-        if len(left) < len(route.targets):
-            decision.spare = [target for target in route.targets if target.fallback_for]
+    known = lineup(call, route, table)
+    if _untroubled(call, traffic, known, facts):
+        left, fixed = known.normal[:], known.fixed
+        if known.spare:
+            decision.spare = known.spare[:]
     else:
-        left = _sifted(call, table, traffic, facts, decision)
+        left, fixed = _sifted(call, table, traffic, facts, decision), False
     if not left:
         raise GatewayError("overloaded", NONE, retry_after=30)
     if len(left) > 1:
-        left = _ordered(facts, route, traffic, rng, left)
+        left = left if fixed else _ordered(facts, route, traffic, rng, left)
         if route.strategy == "cheapest":
             decision.costs = estimates(facts.get(), table, left, call.model)
             left = cheapest_first(left, decision.costs)
@@ -88,24 +87,13 @@ def _ordered(facts: Lazy, route: Route, traffic: Traffic, rng: random.Random, ta
     return STRATEGIES[route.strategy](targets, traffic.state, key, rng)
 
 
-def _untroubled(call: Call, table: Table, traffic: Traffic, targets: Sequence[Target], facts: Lazy) -> bool:
+def _untroubled(call: Call, traffic: Traffic, known: Lineup, facts: Lazy) -> bool:
     """Whether nothing keeps the request from any target: the common case, in a fraction of the time."""
-    api, model, abilities = call.endpoint.api, call.model, table.abilities
-    if not call.terms.any_provider or call.provider_id or b"x-provider" in call.named:
+    if not known.plain or not call.terms.any_provider or call.provider_id or b"x-provider" in call.named:
         return False
-    taking: Conditions | None = None  # targets often share them
-    for target in targets:
-        upstream, name = target.upstream, target.model or model
-        if upstream.choosing_fields or ((target.api or api not in upstream.apis) and not api_of(call, target)):
-            return False
-        if target.conditions is not None and target.conditions is not taking:
-            taking = target.conditions
-            if taking.reject(facts.get()):
-                return False
-        ability = abilities.get((upstream.id, name)) if abilities else None
-        if (ability is not None and ability.reject(facts.get())) or traffic.unhealthy(upstream, name):
-            return False
-    return bool(targets) and call.endpoint.dialect != "gemini"
+    if traffic.rotation or not traffic.breakers.troubled.isdisjoint(known.models):
+        return False
+    return not known.asks or known.takes(facts.get())
 
 
 def _allowed(call: Call, decision: Decision, targets: list[Target]) -> list[Target]:

@@ -104,18 +104,20 @@ class Conditions:
         return ""
 
     def _size(self, facts: Facts) -> str:
-        reason = ""
         if self.min_input_bytes or self.max_input_bytes:
-            reason = _beyond(facts.input_bytes, self.min_input_bytes, self.max_input_bytes, "bytes", "")
-        if not reason and (self.min_input_tokens or self.max_input_tokens):
-            reason = _beyond(facts.input_tokens, self.min_input_tokens, self.max_input_tokens, "tokens", "about ")
-        return reason
+            size, least, most = facts.input_bytes, self.min_input_bytes, self.max_input_bytes
+            if size < least or 0 < most < size:
+                return _beyond(size, least, most, "bytes", "")
+        if self.min_input_tokens or self.max_input_tokens:
+            size, least, most = facts.input_tokens, self.min_input_tokens, self.max_input_tokens
+            if size < least or 0 < most < size:
+                return _beyond(size, least, most, "tokens", "about ")
+        return ""
 
 
 def _beyond(size: int, least: int, most: int, unit: str, about: str) -> str:
-    if size < least:
-        return f"takes input of at least {least} {unit}, not {about}{size}"
-    return f"takes input of at most {most} {unit}, not {about}{size}" if most and size > most else ""
+    bound = f"at least {least}" if size < least else f"at most {most}"
+    return f"takes input of {bound} {unit}, not {about}{size}"
 
 
 def reject(conditions: Conditions | None, ability: Ability | None, facts: Facts) -> str:

@@ -59,18 +59,17 @@ class Decision:
 
     def text(self) -> str:
         """The decision as it is stored, in ASCII."""
-        rows = [self._row(target, "") for target in self.targets]
+        asked = self.model
+        rows: list[tuple[Any, ...]] = [(each.id, each.upstream.name, each.model or asked, "") for each in self.targets]
         if self.spare:
-            rows += [self._row(target, target.fallback_for) for target in self.spare]
-        if self.rejected:
-            rows += [self._row(target, reason[:LONGEST_REASON]) for target, reason in self.rejected]
+            rows += [(each.id, each.upstream.name, each.model or asked, each.fallback_for) for each in self.spare]
+        for each, reason in self.rejected:
+            rows.append((each.id, each.upstream.name, each.model or asked, reason[:LONGEST_REASON]))
+        if self.costs:
+            rows = [(*row, self.costs[row[0]]) if row[0] in self.costs else row for row in rows]
         doc = (self.via, self.strategy, rows[:MOST_LISTED], self.attempts[:MOST_LISTED], len(rows))
         text = orjson.dumps(doc).decode()
         return text if text.isascii() else json.dumps(doc)
-
-    def _row(self, target: Target, reason: str) -> tuple[Any, ...]:
-        row = (target.id, target.upstream.name, target.model or self.model, reason)
-        return (*row, self.costs[target.id]) if target.id in self.costs else row
 
 
 def read(text: str) -> dict[str, Any]:

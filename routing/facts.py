@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from providers.jsonbytes import has
+from providers.hints import has_any
 
 if TYPE_CHECKING:
     from routing.call import Call
@@ -80,7 +80,9 @@ class Facts:
 
     def has(self, flag: str) -> bool:
         """Whether the request uses what ``flag`` (one of FLAGS) names."""
-        return flag in self._media[0] if flag in MEDIA else bool(getattr(self, flag))
+        if flag in MEDIA:
+            return flag in (self._found or self._media)[0]
+        return self.tools if flag == "tools" else bool(getattr(self, flag))
 
     @property
     def tools(self) -> bool:
@@ -106,7 +108,7 @@ class Facts:
         return self._found
 
     def _look(self) -> tuple[frozenset[str], int, int]:
-        if self._body and not any(has(self._body, hint) for hint in HINTS):
+        if self._body and not has_any(self._body, HINTS):
             return NO_MEDIA
         kinds: set[str] = set()
         count = characters = 0
@@ -127,7 +129,7 @@ class Facts:
     @property
     def input_tokens(self) -> int:
         """A guess from the size, media counted by the piece."""
-        _, count, held = self._media
+        _, count, held = self._found or self._media
         return -(-max(0, self.input_bytes - held) // BYTES_PER_TOKEN) + MEDIUM_TOKENS * count
 
     @property

@@ -24,7 +24,7 @@ from routing.edit import Edit
 from routing.encodings import Decoder, EncodingError, decoder
 from routing.errors import GatewayError, write_error
 from routing.tap import Tap, is_error
-from routing.told import told_in_error, told_in_reply
+from routing.told import told_in_error, told_in_event, told_in_reply
 
 MAX_WHOLE: Final = 8 * 1024 * 1024
 MAX_HOOKED: Final = 64 * 1024 * 1024
@@ -52,6 +52,7 @@ class Held(ABC):
     complete = False
     ours = False
     _decoder: Decoder | None = None
+    _refusal = ""
     _parser: Frames = NO_PARSER
 
     def __init__(self, call: Call, reply: Reply, edit: Edit) -> None:
@@ -144,8 +145,8 @@ class Held(ABC):
         if self.reply.status >= 400:
             return told_in_error(self.body)
         if not self.stream:
-            return told_in_reply(self.body)
-        return next(filter(None, (told_in_reply(event.data) for event in self._pending)), "")
+            return self._refusal
+        return next(filter(None, (told_in_event(event.data) for event in self._pending)), "")
 
     async def _next(self) -> bytes:
         """The next piece; what is decompressed comes in pieces of bounded size, however much there is in one that came."""
@@ -217,6 +218,9 @@ class Held(ABC):
                 raise ReplyBroken("the provider's reply is not the JSON that it says it is") from None
             self.tap.whole(doc)
             self._check(doc)
+            decision = self.call.decision
+            if decision is not None and decision.spare:
+                self._refusal = told_in_reply(doc)
             if self.edit.model is not None and isinstance(doc, dict):
                 self.body = self.edit.whole(self.body, doc)
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from providers.jsonbytes import has
+from providers.hints import has_any
 
 Doc = dict[str, Any]
 Found = tuple[str, str]  # (path of the field, id)
@@ -32,8 +32,7 @@ OPAQUE: Final = frozenset(
 TOOL_USES: Final = frozenset({"tool_use", "server_tool_use", "mcp_tool_use"})
 #: Where a body has none of these names, nothing but plain values and turns of plain text names no object.
 NAMING: Final = ID_FIELDS | LIST_FIELDS | OBJECT_FIELDS | URI_FIELDS | {"skill_id"}
-#: No body names an object without one of these words, unless it hides it behind an escape. Each is looked for by
-#: itself: a regular expression of all takes fifty times as long, and bodies are large.
+#: No body names an object without one of these words, unless it hides it behind an escape.
 WORDS: Final = tuple(
     rb"""_id "id" "audio" "container" "conversation" cachedContent cached_content fileUri file_uri StoreNames store_names
     ragCorpus rag_corpus \u00""".split()
@@ -54,7 +53,7 @@ def _items(value: Any) -> list[Doc]:
 
 def named(api: str, doc: Doc, body: bytes) -> list[Found]:
     """Every upstream id that this body names, with the path of its field."""
-    if _plain(doc) or not any(has(body, word) for word in WORDS):
+    if _plain(doc) or not has_any(body, WORDS):
         return []
     found: list[Found] = []
     stack: list[tuple[Any, str]] = [(doc, "")]

@@ -52,17 +52,32 @@ class Place:
 
     __slots__ = ("_began", "_charged", "_queue", "_tenant", "waited")
 
-    def __init__(self, queue: Queue, tenant: _Tenant, began: float, charged: float, waited: float) -> None:
+    def __init__(self, queue: Queue, tenant: _Tenant, now: float, waited: float = 0.0) -> None:
+        clock, charged = tenant.clock, queue.hold
+        if clock > queue.present:
+            queue.present = clock
+        tenant.clock = clock + charged / tenant.weight
+        tenant.active += 1
+        queue.active += 1
         self._queue: Queue | None = queue
-        self._tenant = tenant
-        self._began = began
-        self._charged = charged
+        self._tenant, self._began, self._charged = tenant, now, charged
         self.waited = waited
 
     def leave(self) -> None:
-        queue, self._queue = self._queue, None
-        if queue is not None:
-            queue._left(self._tenant, self._began, self._charged)
+        queue, tenant, self._queue = self._queue, self._tenant, None
+        if queue is None:
+            return
+        held = asyncio.get_running_loop().time() - self._began
+        hold = queue.hold = queue.hold + NEWEST * (held - queue.hold)
+        clock, weight = tenant.clock, tenant.weight
+        owed = (held - self._charged) / weight
+        if owed > 0:
+            owed = min(owed, max(0.0, queue.present + DEBT * hold / weight - clock))
+        tenant.clock = clock + owed
+        tenant.active -= 1
+        queue.active -= 1
+        if queue.waiting or not queue.active:
+            queue.left(tenant)
 
 
 class _Waiter(NamedTuple):
@@ -113,13 +128,14 @@ class _Ranking:
 
 class Queue:
     """The places of one provider: ``active`` requests have one, ``waiting`` ones wait for one; ``hold`` is the mean of
-    the seconds that one is kept. Without a cap nobody waits, but all are counted: a cap may come at any time."""
+    the seconds that one is kept, and ``present`` the clock of whoever was served last. Without a cap nobody waits, but all are
+    counted: a cap may come at any time."""
 
     def __init__(self, caps: Caps = UNCAPPED) -> None:
         self.caps = caps
         self.active = self.waiting = 0
         self.hold = FIRST_HOLD
-        self._present = 0.0  # the clock of whoever was served last
+        self.present = 0.0
         self._weights = 0.0  # of the tenants that wait
         self._tenants: dict[int, _Tenant] = {}
         self._remembered = 64
@@ -146,11 +162,16 @@ class Queue:
 
     def take(self, tenant_id: int, weight: float = 1.0) -> Place | None:
         """A place at once, None where one must wait."""
-        if self.caps.places and (self.waiting or self.active >= self.caps.places):
+        places = self.caps.places
+        if places and (self.waiting or self.active >= places):
             return None
-        tenant = self._tenant(tenant_id, weight)
-        tenant.clock = max(tenant.clock, self._present - BURST * self.hold / tenant.weight)
-        return self._admit(tenant, asyncio.get_running_loop().time())
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None or tenant.weight != weight:
+            tenant = self._tenant(tenant_id, weight)
+        latest = self.present - BURST * self.hold / tenant.weight
+        if tenant.clock < latest:
+            tenant.clock = latest
+        return Place(self, tenant, asyncio.get_running_loop().time())
 
     def change(self, caps: Caps) -> None:
         """From now on these caps. Nobody who has a place loses it; who waits beyond the new bound is refused."""
@@ -171,7 +192,7 @@ class Queue:
         if tenant is None:
             if len(self._tenants) >= self._remembered:
                 self._forget()
-            tenant = self._tenants[id] = _Tenant(id, self._present)
+            tenant = self._tenants[id] = _Tenant(id, self.present)
         if tenant.waiters:
             self._weights += max(weight, LIGHTEST) - tenant.weight
         tenant.weight = max(weight, LIGHTEST)
@@ -179,32 +200,19 @@ class Queue:
 
     def _forget(self) -> None:
         """Drop the tenants about whom there is nothing to remember."""
-        kept = (each for each in self._tenants.values() if each.active or each.waiters or each.clock > self._present)
+        kept = (each for each in self._tenants.values() if each.active or each.waiters or each.clock > self.present)
         self._tenants = {each.id: each for each in kept}
         self._remembered = max(64, 2 * len(self._tenants))
 
-    def _admit(self, tenant: _Tenant, now: float, waited: float = 0.0) -> Place:
-        charged = self.hold
-        self._present = max(self._present, tenant.clock)
-        tenant.clock += charged / tenant.weight
-        tenant.active += 1
-        self.active += 1
-        return Place(self, tenant, now, charged, waited)
-
-    def _left(self, tenant: _Tenant, began: float, charged: float) -> None:
-        held = asyncio.get_running_loop().time() - began
-        self.hold += NEWEST * (held - self.hold)
-        worst = max(tenant.clock, self._present + DEBT * self.hold / tenant.weight)
-        tenant.clock = min(tenant.clock + (held - charged) / tenant.weight, worst)
-        tenant.active -= 1
-        self.active -= 1
+    def left(self, tenant: _Tenant) -> None:
+        """A place of this tenant's has come free, and others wait or nobody is there any more."""
         if tenant.waiters:
             self._next.put(tenant.id, tenant.clock)
-        if not self.active and not self.waiting:  # nobody is ahead or behind any more
-            self._tenants.clear()
-            self._present = 0.0
-        elif self.waiting:
+        if self.waiting:
             self._serve()
+        else:  # nobody is ahead or behind
+            self._tenants.clear()
+            self.present = 0.0
 
     def _serve(self) -> None:
         """Hand out what places are free."""
@@ -214,7 +222,7 @@ class Queue:
             self._remove(tenant, waiter)
             if not waiter.turn.done():  # else cancelled, and not yet told
                 now = waiter.turn.get_loop().time()
-                waiter.turn.set_result(self._admit(tenant, now, now - waiter.since))
+                waiter.turn.set_result(Place(self, tenant, now, now - waiter.since))
                 if tenant.waiters:
                     self._next.put(tenant.id, tenant.clock)
 
@@ -222,7 +230,7 @@ class Queue:
 
     def _join(self, tenant: _Tenant, waiter: _Waiter) -> _Waiter:
         if not tenant.waiters:
-            tenant.clock = max(tenant.clock, self._present - BURST * self.hold / tenant.weight)
+            tenant.clock = max(tenant.clock, self.present - BURST * self.hold / tenant.weight)
             self._weights += tenant.weight
             self._next.put(tenant.id, tenant.clock)
         tenant.waiters[waiter.number] = waiter

@@ -18,6 +18,7 @@ from tenants.terms import NOTHING, Rule, Terms, terms
 
 if TYPE_CHECKING:
     from routing.hooks import Hooks
+    from routing.lineup import Lineup
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -79,7 +80,8 @@ class Table:
     """``keys`` are found by their HMAC; ``prefixes`` holds the patterns without their ``*``, and ``lengths`` the distinct
     lengths of those, longest first: a look-up costs one hash per length, however many routes there are. ``abilities``
     are those that are known, by provider and model; ``named`` finds tenants by name; ``hooks`` is None without any.
-    ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found. ``sources``
+    ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found, ``lineups``
+    what ``routing.lineup`` has. ``sources``
     tells by whose prices each upstream is charged, by its id."""
 
     revision: int = 0
@@ -105,6 +107,7 @@ class Table:
     sources: Mapping[int, Source] = field(default_factory=_empty)
     loaded_at: float = field(default=0, compare=False)
     known: dict[int, Terms] = field(init=False, default_factory=dict, compare=False, repr=False)
+    lineups: dict[tuple[int, str, str], Lineup] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def find(self, model: str, tenant_id: int) -> Resolved | None:
         """Alias, exact name, longest pattern, default model (name replaced), default provider (name kept), nothing."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from providers.dialects.failures import CONTEXT_LENGTH
-from providers.jsonbytes import has
+from providers.hints import has, has_any
 
 #: OpenAI and Azure; Anthropic and Bedrock; Gemini; Cohere.
 CONTENT_POLICY: Final = re.compile(
@@ -20,7 +20,7 @@ CONTENT_POLICY: Final = re.compile(
 FILTERED: Final = frozenset(
     {"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
 )
-#: Hardly any reply has one of these words, and none is such a refusal without: it need not be parsed once more.
+#: Hardly any event has one of these words, and none is such a refusal without: it need not be parsed.
 HINTS: Final = tuple(b"content_filter blockReason SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION".split())
 
 
@@ -32,29 +32,40 @@ def told_in_error(body: bytes) -> str:
     return "content_policy" if CONTENT_POLICY.search(body) else ""
 
 
-def told_in_reply(data: bytes) -> str:
-    """The same for a reply, or an event, with the status of a success."""
-    if not any(has(data, hint) for hint in HINTS) and not (b"stop_reason" in data and b'"refusal"' in data):
+def told_in_event(data: bytes) -> str:
+    """The same for an event of a reply with the status of a success."""
+    if not has_any(data, HINTS) and not (has(data, b"stop_reason") and has(data, b'"refusal"')):
         return ""
     try:
-        doc: Any = orjson.loads(data)
+        return told_in_reply(orjson.loads(data))
     except ValueError:
         return ""
-    return "content_policy" if isinstance(doc, dict) and _filtered(doc) else ""
 
 
-def _filtered(doc: dict[str, Any]) -> bool:
-    """Nothing was said, and the reason is the content."""
-    if isinstance(feedback := doc.get("promptFeedback"), dict) and feedback.get("blockReason"):
-        return True
-    if isinstance(details := doc.get("incomplete_details"), dict) and details.get("reason") in FILTERED:
-        return not any(isinstance(item, dict) and item.get("type") == "message" for item in doc.get("output") or ())
-    if doc.get("stop_reason") in FILTERED:
-        return not any(isinstance(block, dict) and block.get("text") for block in doc.get("content") or ())
-    for choice in (*(doc.get("choices") or ()), *(doc.get("candidates") or ())):
-        if not isinstance(choice, dict) or not {choice.get("finish_reason"), choice.get("finishReason")} & FILTERED:
-            continue
-        message = choice.get("message") or choice.get("delta") or choice.get("content") or {}
-        if not (isinstance(message, dict) and (message.get("content") or message.get("parts"))):
+def told_in_reply(doc: Any) -> str:
+    """The same for a whole reply with the status of a success: nothing was said, and the reason is the content."""
+    return "content_policy" if isinstance(doc, dict) and _is_filtered(doc) else ""
+
+
+def _is_filtered(doc: dict[str, Any]) -> bool:
+    if "choices" not in doc:
+        if isinstance(feedback := doc.get("promptFeedback"), dict) and feedback.get("blockReason"):
             return True
+        if isinstance(details := doc.get("incomplete_details"), dict) and _is_word(details.get("reason")):
+            return not any(item.get("type") == "message" for item in _items(doc.get("output")))
+        if _is_word(doc.get("stop_reason")):
+            return not any(block.get("text") for block in _items(doc.get("content")))
+    for choice in _items(doc.get("choices", doc.get("candidates"))):
+        if _is_word(choice.get("finish_reason", choice.get("finishReason"))):
+            message = choice.get("message") or choice.get("delta") or choice.get("content") or {}
+            if not (isinstance(message, dict) and (message.get("content") or message.get("parts"))):
+                return True
     return False
+
+
+def _is_word(reason: Any) -> bool:
+    return reason.__class__ is str and reason in FILTERED
+
+
+def _items(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if item.__class__ is dict] if value.__class__ is list else []

@@ -46,8 +46,6 @@ class Traffic:
 
     def unhealthy(self, upstream: Upstream, model: str) -> str:
         """Why no request can go there now, "" if one can. Changes nothing."""
-        if not upstream.breaker and not self.rotation and self.breakers.closed(upstream.id, model):
-            return ""
         reason = self.breakers.reject(upstream.id, model, self.clock(), upstream.breaker)
         if reason or not self.rotation:
             return reason

@@ -27,14 +27,19 @@ import httpx
 import uvloop
 
 import gateway_project  # noqa: F401  # it decides whether what was compiled is used
+from providers.abilities import Ability
 from providers.guard import Guard
 from providers.native_connection import Connection
 from providers.native_engine import NativeTransport
 from providers.presets import PRESETS
 from providers.upstream import Connections, Credential, Upstream
+from routing.conditions import read_conditions
 from routing.gateway import Gateway
+from routing.hooks import Hooks, Row
 from routing.log import Log
 from routing.paths import CHAT
+from routing.shipped.block_secrets import BlockSecrets
+from routing.shipped.redact import Redact
 from routing.table import Route, Table, Target, with_routes
 from tenants import keys
 from tenants.keys import Key, Project, Tenant
@@ -138,6 +143,34 @@ def gateway(root: Path) -> Gateway:
         ledger=SpooledLedger(root),
         log=Log(out=io.BytesIO()),
     )
+
+
+def programmed(root: Path) -> Gateway:
+    """The same with all of routing configured and hooks of another tenant, as ``tests.bench.gateway`` has it: asked, and
+    never of use."""
+    made = gateway(root)
+    upstream = replace(made.table.upstreams[1], max_concurrent=10_000, max_waiting=1000)
+    others = [replace(upstream, id=number, name=name) for number, name in ((2, "second"), (3, "spare"))]
+    conditions = read_conditions(
+        {"max_input_tokens": 100_000, "images": False, "not_tags": ["batch"], "not_tenants": ["idle"]}
+    )
+    first = Target(1, upstream, "bench", conditions=conditions)
+    targets = (
+        first,
+        Target(2, others[0], "bench", conditions=conditions, priority=1),
+        Target(3, others[1], "bench", fallback_for="both"),
+    )
+    route = Route(1, "bench", targets, strategy="least_in_flight", keep_alive=30, deadline=300)
+    classes = {"Redact": Redact, "BlockSecrets": BlockSecrets}
+    rows = [Row("Redact", '{"restore": true}', tenant_id=2), Row("BlockSecrets", route_id=2)]
+    table = replace(
+        made.table,
+        upstreams={each.id: each for each in (upstream, *others)},
+        abilities={(each.id, "bench"): Ability((("tools", False),)) for each in (upstream, *others)},
+        hooks=Hooks(rows, classes),
+    )
+    made.install(with_routes(table, {"bench": route}))
+    return made
 
 
 def funded(root: Path) -> Gateway:
@@ -259,7 +292,7 @@ async def _profile(made: Gateway, stream: bool) -> None:
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for name, make in (("plain", gateway), ("money", funded)):
+        for name, make in (("plain", gateway), ("routing", programmed), ("money", funded)):
             made = make(Path(folder, name))
             for stream in (False, True):
                 await _one(f"{name}, {EVENTS} events" if stream else f"{name}, whole", made, stream)
