@@ -17,8 +17,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from typing import NamedTuple
+
+from routing.ranking import Ranking
 
 FIRST_HOLD = 1.0  # seconds that a request is thought to take before any has ended
 NEWEST = 0.1  # how much the newest request says of the mean
@@ -97,35 +98,6 @@ class _Tenant:
         self.waiters: OrderedDict[int, _Waiter] = OrderedDict()
 
 
-class _Ranking:
-    """Tenants by a number that changes; the least is first. A heap whose outdated items are passed over, and dropped
-    when they are more than the others."""
-
-    __slots__ = ("_heap", "_ranks")
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int]] = []
-        self._ranks: dict[int, float] = {}
-
-    def put(self, id: int, rank: float) -> None:
-        if self._ranks.get(id) != rank:
-            self._ranks[id] = rank
-            heappush(self._heap, (rank, id))
-            if len(self._heap) > 2 * len(self._ranks) + 64:
-                self._heap = [(rank, each) for each, rank in self._ranks.items()]
-                heapify(self._heap)
-
-    def drop(self, id: int) -> None:
-        self._ranks.pop(id, None)
-
-    def first(self) -> tuple[float, int] | None:
-        while self._heap:
-            if self._ranks.get(self._heap[0][1]) == self._heap[0][0]:
-                return self._heap[0]
-            heappop(self._heap)
-        return None
-
-
 class Queue:
     """The places of one provider: ``active`` requests have one, ``waiting`` ones wait for one; ``hold`` is the mean of
     the seconds that one is kept, and ``present`` the clock of whoever was served last. Without a cap nobody waits, but all are
@@ -139,8 +111,8 @@ class Queue:
         self._weights = 0.0  # of the tenants that wait
         self._tenants: dict[int, _Tenant] = {}
         self._remembered = 64
-        self._next = _Ranking()  # by clock
-        self._longest = _Ranking()  # by waiters for their weight, the most first
+        self._next = Ranking()  # by clock
+        self._longest = Ranking()  # by waiters for their weight, the most first
 
     async def enter(self, tenant_id: int, weight: float = 1.0, limit_seconds: float = 0.0) -> Place:
         """A place, waited for if need be. Raises QueueFull. Whoever is cancelled gives up its place."""

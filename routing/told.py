@@ -16,10 +16,9 @@ CONTENT_POLICY: Final = re.compile(
     rb"|usage polic(y|ies)|ResponsibleAI|guardrail|PROHIBITED_CONTENT|toxic",
     re.IGNORECASE,
 )
-#: The words with which whole replies and events say that they are no answer: of chat, messages, responses, generate.
-FILTERED: Final = frozenset(
-    {"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
-)
+#: The words with which whole replies and events say that they are no answer: of chat, responses, generate; of messages.
+FILTERED: Final = frozenset({"content_filter", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"})
+REFUSED: Final = "refusal"
 #: Hardly any event has one of these words, and none is such a refusal without: it need not be parsed.
 HINTS: Final = tuple(b"content_filter blockReason SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION".split())
 
@@ -53,7 +52,7 @@ def _is_filtered(doc: dict[str, Any]) -> bool:
             return True
         if isinstance(details := doc.get("incomplete_details"), dict) and _is_word(details.get("reason")):
             return not any(item.get("type") == "message" for item in _items(doc.get("output")))
-        if _is_word(doc.get("stop_reason")):
+        if (reason := doc.get("stop_reason")) == REFUSED or _is_word(reason):
             return not any(block.get("text") for block in _items(doc.get("content")))
     for choice in _items(doc.get("choices", doc.get("candidates"))):
         if _is_word(choice.get("finish_reason", choice.get("finishReason"))):

@@ -186,9 +186,11 @@ def test_breakers_are_apart_listed_and_bounded() -> None:
         assert breakers.allow(1, f"model-{n}", 0) is not None
     assert breakers.allow(2, "bad", 0) is not None
     assert breakers.rows(1) == [Row(1, "bad", OPEN, 10, 10, 4)]
+    assert breakers.troubled == {(1, "bad")}
     assert changes == [(1, "bad", CLOSED, OPEN)]
     assert breakers.wait(1, "unknown", 0) == 0
     assert breakers.allow(1, "bad", 1, settings=Settings(at_least=3)) is not None, "new settings begin anew"
+    assert not breakers.troubled
 
 
 def test_room_is_made_even_if_all_are_open() -> None:
@@ -198,6 +200,17 @@ def test_room_is_made_even_if_all_are_open() -> None:
         assert ticket is not None
         ticket.record(FAILED, 0)
     assert len(breakers.rows(0)) == LOOKED_AT
+    assert breakers.troubled == {(row.provider_id, row.model) for row in breakers.rows(0)}
+
+
+def test_who_is_in_trouble_is_known_until_a_probe_succeeds() -> None:
+    breakers = Breakers(Settings(at_least=1, pause=5))
+    for now, outcome in ((0, FAILED), (5, NEUTRAL), (6, FAILED), (16, OK)):
+        ticket = breakers.allow(1, "m", now)
+        assert ticket is not None
+        assert breakers.troubled == ({(1, "m")} if now else set())
+        ticket.record(outcome, now)
+    assert not breakers.troubled
 
 
 @dataclass
