@@ -29,7 +29,8 @@ class Demand(NamedTuple):
 
     ``cap`` is what the body allows to be generated in each of ``choices``, None where it does not say; ``cap_at`` is where
     it stands, or would have to, () where it cannot. ``beyond`` is generated outside of any cap. ``served`` are tools that
-    have the upstream read its own results, ``most_uses`` what all of them may be used together.
+    have the upstream read its own results, ``most_uses`` what all of them may be used together. ``plain``: but for ``text``
+    it is told by ``endpoint``, ``cap``, ``cap_at`` and ``choices``.
     """
 
     endpoint: str
@@ -46,6 +47,7 @@ class Demand(NamedTuple):
     tiers: tuple[str, ...] | None = ()
     without: frozenset[str] = _NONE
     unbounded: tuple[str, ...] = ()
+    plain: bool = False
 
 
 MODAL_INPUT: Final = frozenset(
@@ -61,7 +63,7 @@ def text_tokens(body: bytes, seen: Seen, tools: int = 0) -> int:
 
 
 #: Fields in which nothing can ask for a cache, unless they hold more than texts.
-_SIMPLE: Final = frozenset(
+SIMPLE: Final = frozenset(
     "model messages max_tokens max_completion_tokens temperature top_p stream stream_options n stop user seed input"
     " instructions max_output_tokens system contents frequency_penalty presence_penalty".split()
 )
@@ -72,7 +74,7 @@ CACHE, HOUR = re.compile(rb"cache"), re.compile(rb'1h"')  # twice as fast as wha
 
 def asks(word: re.Pattern[bytes], doc: dict[str, Any], body: bytes, seen: Seen) -> bool:
     """Whether ``word`` may be in what asks for a cache; the body is looked through only where something may ask."""
-    if not seen.walked and doc.keys() <= _SIMPLE:
+    if not seen.walked and doc.keys() <= SIMPLE:
         return False
     return word.search(body) is not None or has(body, b"\\u00")
 

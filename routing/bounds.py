@@ -17,6 +17,7 @@ from providers.hints import has
 from routing import bound_generate, bound_media
 from routing.bound_demand import ANY, MODAL_INPUT, Demand
 from routing.bound_fields import QUOTED_TURNS, SINGLE, TURNS
+from routing.bound_plain import plain
 from routing.call import UNMETERED, Call
 from tenants.pricing import Price
 from tenants.units import MOST_UNITS, Units
@@ -58,6 +59,8 @@ _NONE: Final = Demand("", 0, counted={"requests": 0})
 
 def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = "") -> Demand:
     """What the request asks for at most. Never raises; ``endpoint`` is the name of a row in ``routing.paths``."""
+    if (found := plain(endpoint, doc, body)) is not None:
+        return found
     if (read := bound_generate.READERS.get(endpoint)) is not None:
         return _single(read(endpoint, doc, body), doc, body)
     if (other := bound_media.READERS.get(endpoint)) is not None:
@@ -106,17 +109,17 @@ def bound(
     """
     same = asked.endpoint.partition(".")[0] == api or (asked.endpoint == "unified" and api == "chat")
     rounds, counted, unbounded = _served(asked, api, uses, same)
-    given = _input(asked, api, window, rounds > 1)
+    read = _input(asked, api, window, rounds > 1)
     told = _told(asked, same, lacks, cap)
     made = _output(told, kind if asked.cap_at else "", window, most_output)
-    if given is None:
+    if read is None:
         unbounded = (*unbounded, asked.hidden or "tools")
     if made is None:
         unbounded = (*unbounded, asked.cap_at[-1] if asked.cap_at else "model")
     if _searches(model):
         unbounded = (*unbounded, "model")
     output = (made or 0) * asked.choices * (rounds if api in MOST_ROUNDS else 1) + asked.beyond
-    units = Units(min((given or 0) * rounds, MOST_UNITS), min(output, MOST_UNITS), counted=counted)
+    units = Units(min((read or 0) * rounds, MOST_UNITS), min(output, MOST_UNITS), counted=counted)
     without = asked.without if same else asked.without & _ANY_API
     if api not in _WRITING and "cache_write_tokens" in without:
         without -= _WRITES
@@ -163,10 +166,16 @@ def _input(asked: Demand, api: str, window: int, rereads: bool) -> int | None:
         return max(window, asked.text // LEAST_BYTES) if window else None
     if not asked.text and not asked.pictures:
         return 0
-    seen = asked.text + HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS)
+    extra = HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS)
     if asked.pictures:
-        seen += asked.pictures * PICTURE_TOKENS.get(api, MORE_PICTURE_TOKENS)
-    return max(window, asked.text // LEAST_BYTES) if window and seen > window else seen
+        extra += asked.pictures * PICTURE_TOKENS.get(api, MORE_PICTURE_TOKENS)
+    return given(asked.text, extra, window)
+
+
+def given(text: int, extra: int, window: int) -> int:
+    """The tokens of a text of so many bytes with ``extra`` beside it: no more than the model takes, if it can be so few."""
+    seen = text + extra
+    return max(window, text // LEAST_BYTES) if window and seen > window else seen
 
 
 def _output(told: int | None, kind: str, window: int, most: int) -> int | None:

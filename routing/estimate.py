@@ -11,6 +11,8 @@ from routing.bounds import FLOOR, Bounds, bound, demand_of, fitting
 from routing.call import Call
 from routing.decision import Decision
 from routing.errors import GatewayError
+from routing.lineup import lineup
+from routing.quotes import MOST_REMEMBERED, Quote
 from routing.table import Table, Target
 from tenants.leases import MONEY, MOST
 from tenants.pricing import Price
@@ -40,6 +42,8 @@ class Estimate:
         self.asked = demand_of(call)
         targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
         self.candidates = [_candidate(call, target, table) for target in targets]
+        assert call.resolved is not None
+        self.quotes = lineup(call, call.resolved.route, table).quotes
         self.cap: int | None = None
         self.uses: int | None = None
         self.amounts: dict[str, int] = {}
@@ -104,15 +108,32 @@ class Estimate:
         self._given, self._loose, self.outputs = 0, "", {}
         money = tokens = 0
         for each in self.candidates:
-            found = self._bound(each, self.cap)
-            given, made = found.units.input_tokens, found.units.output_tokens
+            quote = self._quote(each) if self.asked.plain else None
+            if quote is not None:
+                given, made, unbounded = quote.given(self.asked.text), quote.made, quote.unbounded
+                cost = quote.cost(given)
+            else:
+                found = self._bound(each, self.cap)
+                given, made, unbounded = found.units.input_tokens, found.units.output_tokens, found.unbounded
+                cost = self._cost(each, found)
             self._given = max(self._given, given)
             self.outputs[each.target.id] = made
             tokens = max(tokens, given + made)
-            money = max(money, self._cost(each, found))
-            if found.unbounded and not self._loose:
-                self._loose = found.unbounded[0]
+            money = max(money, cost)
+            if unbounded and not self._loose:
+                self._loose = unbounded[0]
         self.amounts = {MONEY: money, "tokens": tokens}
+
+    def _quote(self, each: Candidate) -> Quote | None:
+        """What all who ask alike are told, found at the first of them; None where it is not made of tokens alone."""
+        asked, quotes = self.asked, self.quotes
+        key = (asked.cap, asked.cap_at, asked.choices, self.cap, each.target.id)
+        found = quotes.get(key)
+        if found is None or found.price is not each.price:
+            if len(quotes) >= MOST_REMEMBERED:
+                quotes.clear()
+            found = quotes[key] = Quote(each.price, self._bound(each, self.cap), each.api, each.window)
+        return found if found.whole else None
 
     def _bound(self, each: Candidate, cap: int | None) -> Bounds:
         upstream = each.target.upstream

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.abilities import Ability
 from routing.apis import api_of
 from routing.call import Call
 from routing.facts import Facts
 from routing.table import Route, Table, Target
+
+if TYPE_CHECKING:
+    from routing.quotes import Quote
 
 PRIORITY: Final = attrgetter("priority")
 MOST: Final = 20_000
@@ -21,12 +24,25 @@ class Lineup:
     """The targets of a route for one endpoint and model. ``plain``: none is left out for what the operator has set, whatever
     the request. ``normal`` are those that are tried, ``spare`` those that stand in, and ``models`` the providers' models that must
     be healthy. ``asks``: there are conditions or abilities. ``fixed``: priorities alone tell the order, which ``normal``
-    has."""
+    has. ``quotes`` are what ``routing.estimate`` has found."""
 
-    __slots__ = ("_conditions", "_lacking", "_longest", "asks", "fixed", "models", "normal", "plain", "route", "spare")
+    __slots__ = (
+        "_conditions",
+        "_lacking",
+        "_longest",
+        "asks",
+        "fixed",
+        "models",
+        "normal",
+        "plain",
+        "quotes",
+        "route",
+        "spare",
+    )
 
     def __init__(self, call: Call, route: Route, abilities: Mapping[tuple[int, str], Ability]) -> None:
         self.route = route
+        self.quotes: dict[tuple[Any, ...], Quote] = {}
         targets = route.targets
         self.plain = bool(targets) and call.endpoint.dialect != "gemini" and all(_is_plain(call, t) for t in targets)
         self.spare = [target for target in targets if target.fallback_for]

@@ -59,3 +59,23 @@ def worst_case(price: Price, bounds: Units, tiers: Collection[str] | None = None
         elif total > plain:
             plain = total
     return rounded(max(-(-plain // MILLION), -(-apart // (MILLION * HOUR_MS))), 0, 1)
+
+
+def lines(
+    price: Price, made: int, tiers: Collection[str] | None, without: Collection[str]
+) -> tuple[tuple[int, int, int], ...] | None:
+    """The worst case of ``made`` tokens of output for any input: above so many of its tokens, nano-dollars for a million
+    requests are so many for each, and so many beside. None where more than tokens has a price."""
+    found = ceilings(price, tiers, without)
+    if any(each.rates.counted for each in found):
+        return None
+    return tuple((each.above, each.input, made * each.output) for each in found)
+
+
+def highest(found: tuple[tuple[int, int, int], ...], given: int) -> int:
+    """The most nano-dollars by these ``lines`` for so many tokens of input. Raises BadUnits."""
+    most = 0
+    for above, each, beside in found:
+        if given > above or not above:
+            most = max(most, given * each + beside)
+    return rounded(-(-most // MILLION), 0, 1)

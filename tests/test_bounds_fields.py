@@ -164,7 +164,7 @@ def _beside_text(found: Demand) -> Demand:
     """Of a form with a sound the length counts, other fields included."""
     if found.endpoint in FORMS[1:] and found.counted["audio_ms"] < 10_000:
         found = found._replace(cap=0, counted={})
-    return found._replace(text=0)
+    return found._replace(text=0, plain=False)
 
 
 def _weight(found: Demand) -> tuple[int, ...]:

@@ -1,0 +1,52 @@
+"""The demand of requests of plain texts, as most are: but for their length it is the same for all that ask alike."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from providers.hints import has
+from routing.bound_demand import SIMPLE, Demand
+from routing.bound_fields import KNOWN, QUOTED_TURNS
+from routing.bound_generate import READERS
+
+#: Endpoint -> the fields that hold its texts.
+TEXTS: Final = {
+    "chat": ("messages",),
+    "unified": ("messages",),
+    "messages": ("messages", "system"),
+    "responses": ("input", "instructions"),
+}
+#: Fields of which each value asks for something else.
+COUNTS: Final = ("n", "max_tokens", "max_completion_tokens", "max_output_tokens")
+PLAIN: Final = {endpoint: SIMPLE & KNOWN[endpoint] for endpoint in TEXTS}
+
+
+def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
+    """None where the request asks for more than texts and counts, or where another reader may find something else."""
+    known = PLAIN.get(endpoint)
+    if known is None or not doc.keys() <= known:
+        return None
+    for name in TEXTS[endpoint]:
+        value = doc.get(name)
+        if value is None or value.__class__ is str:
+            continue
+        if value.__class__ is not list or not all(map(_is_turn, value)):
+            return None
+    if body.count(QUOTED_TURNS[endpoint]) > 1 or has(body, b"\\u00"):
+        return None
+    try:
+        found = _alike(endpoint, *map(doc.get, COUNTS))
+    except TypeError:  # one of them is a list or an object
+        return None
+    return Demand._make((endpoint, len(body), *found[2:]))
+
+
+@lru_cache(4096, typed=True)
+def _alike(endpoint: str, *counts: Any) -> Demand:
+    return READERS[endpoint](endpoint, dict(zip(COUNTS, counts, strict=True)), b"")._replace(plain=True)
+
+
+def _is_turn(turn: Any) -> bool:
+    """A role and a text, and nothing else."""
+    return turn.__class__ is dict and len(turn) == 2 and "role" in turn and turn.get("content").__class__ is str

@@ -1,0 +1,43 @@
+"""What a plain request may cost at one target: worked out once for all that ask alike, but for the length of their texts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from routing.bounds import HIDDEN_TOKENS, MORE_HIDDEN_TOKENS, Bounds, given
+from tenants.leases import MOST
+from tenants.pricing import Price
+from tenants.units import MOST_UNITS, BadUnits
+from tenants.worst_case import highest, lines
+
+MOST_REMEMBERED: Final = 500
+"""Of one line-up: caps are what clients ask for."""
+
+
+class Quote:
+    """``price`` is what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``."""
+
+    __slots__ = ("_extra", "_lines", "_window", "made", "price", "unbounded")
+
+    def __init__(self, price: Price | None, found: Bounds, api: str, window: int) -> None:
+        self.price = price
+        self.made = found.units.output_tokens
+        self.unbounded = found.unbounded
+        self._extra, self._window = HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS), window
+        self._lines = lines(price, self.made, found.tiers, found.without) if price is not None else ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether tokens are all that it has to count."""
+        return self._lines is not None
+
+    def given(self, text: int) -> int:
+        """The tokens of input, of a body of so many bytes."""
+        return min(given(text, self._extra, self._window), MOST_UNITS)
+
+    def cost(self, tokens: int) -> int:
+        """The most nano-dollars, of so many tokens of input."""
+        try:
+            return min(MOST, highest(self._lines or (), tokens))
+        except BadUnits:
+            return MOST
