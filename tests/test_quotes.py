@@ -37,19 +37,22 @@ DOCS = st.fixed_dictionaries(
         "service_tier": st.sampled_from(["flex", "auto", 7]),
     },
 )
-#: Dollars for a million tokens, with steps for long inputs, of two tiers.
-RATES = st.builds(
-    lambda given, made, read: Rates({"input_tokens": given, "output_tokens": made, "cache_read_tokens": read}),
+#: Nano-dollars for a million tokens; with steps for long inputs, which apply to all of it or beyond a length.
+GIVEN = st.builds(
+    lambda given, read: {"input_tokens": given, "cache_read_tokens": read},
     st.integers(0, 10**11),
-    st.integers(0, 10**12),
     st.integers(0, 10**11),
 )
-TARIFFS = st.builds(
-    lambda rates, long, starts, beyond: Tariff(rates, tuple(zip(sorted(starts), long, strict=False)), beyond),
-    RATES,
-    st.lists(RATES, max_size=2),
-    st.lists(st.integers(1, 400_000), min_size=2, max_size=2, unique=True),
-    st.booleans(),
+BOTH = st.builds(lambda given, made: {**given, "output_tokens": made}, GIVEN, st.integers(0, 10**12))
+STARTS = st.lists(st.integers(1, 400_000), min_size=2, max_size=2, unique=True).map(sorted)
+
+
+def tariffs(rates: Any, long: Any, starts: Any, beyond: bool) -> Tariff:
+    return Tariff(Rates(rates), tuple(zip(starts, map(Rates, long), strict=False)), beyond)
+
+
+TARIFFS = st.builds(tariffs, BOTH, st.lists(BOTH, max_size=2), STARTS, st.just(False)) | st.builds(
+    tariffs, BOTH, st.lists(GIVEN, max_size=2), STARTS, st.just(True)
 )
 PRICES = st.builds(lambda one, other: Price("v1", {"": one, "priority": other}), TARIFFS, TARIFFS)
 
