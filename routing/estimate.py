@@ -40,8 +40,10 @@ class Estimate:
     def __init__(self, call: Call, decision: Decision, table: Table) -> None:
         self.call = call
         self.asked = demand_of(call)
-        targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
-        self.candidates = [_candidate(call, target, table) for target in targets]
+        self.table = table
+        self.targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
+        self.prices = [_price(call, target, table) for target in self.targets]
+        self._candidates: list[Candidate] = []
         assert call.resolved is not None
         self.quotes = lineup(call, call.resolved.route, table).quotes
         self.cap: int | None = None
@@ -54,14 +56,21 @@ class Estimate:
     @property
     def unpriced(self) -> bool:
         """Whether one of the targets has no price."""
-        return None in [each.price for each in self.candidates]
+        return None in self.prices
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        if not self._candidates:
+            pairs = zip(self.targets, self.prices, strict=True)
+            self._candidates = [_candidate(self.call, target, price, self.table) for target, price in pairs]
+        return self._candidates
 
     def require(self, *, hard: bool, tokens: bool, capped: int | None) -> None:
         """Find bounds; with ``hard`` there must be some. ``tokens``: they are counted, by what can be seen where nothing
         bounds them. Raises GatewayError that names the field that has none."""
         asked = self.asked
         if asked.cap_at and asked.cap is None and (hard or tokens or capped is not None):
-            most = max([each.target.max_tokens or DEFAULT_CAP for each in self.candidates], default=DEFAULT_CAP)
+            most = max([each.max_tokens or DEFAULT_CAP for each in self.targets], default=DEFAULT_CAP)
             self.cap = min(capped // max(1, asked.choices) if capped else MOST, most if hard or tokens else MOST)
         if hard and asked.served and any(tool.most is None for tool in asked.served):
             self.uses = DEFAULT_USES
@@ -93,12 +102,16 @@ class Estimate:
     def put_cap(self) -> None:
         """Write the cap into the request."""
         call = self.call
-        if (self.cap is None and self.uses is None) or not self.candidates:
+        if (self.cap is None and self.uses is None) or not self.targets:
             return
-        first = self.candidates[0]
-        model = first.target.model or call.model
+        first = self.targets[0]
         changed = bound_splice.changes(
-            self.asked, call.doc, cap=self.cap, uses=self.uses, model=model, lacks=first.target.upstream.lacks
+            self.asked,
+            call.doc,
+            cap=self.cap,
+            uses=self.uses,
+            model=first.model or call.model,
+            lacks=first.upstream.lacks,
         )
         if changed:
             call.body = bound_splice.written(call.body, call.doc, changed)
@@ -107,32 +120,34 @@ class Estimate:
     def _rebound(self) -> None:
         self._given, self._loose, self.outputs = 0, "", {}
         money = tokens = 0
-        for each in self.candidates:
-            quote = self._quote(each) if self.asked.plain else None
+        for place, target in enumerate(self.targets):
+            quote = self._quote(place, target) if self.asked.plain else None
             if quote is not None:
                 given, made, unbounded = quote.given(self.asked.text), quote.made, quote.unbounded
                 cost = quote.cost(given)
             else:
+                each = self.candidates[place]
                 found = self._bound(each, self.cap)
                 given, made, unbounded = found.units.input_tokens, found.units.output_tokens, found.unbounded
                 cost = self._cost(each, found)
+            self.outputs[target.id] = made
             self._given = max(self._given, given)
-            self.outputs[each.target.id] = made
             tokens = max(tokens, given + made)
             money = max(money, cost)
             if unbounded and not self._loose:
                 self._loose = unbounded[0]
         self.amounts = {MONEY: money, "tokens": tokens}
 
-    def _quote(self, each: Candidate) -> Quote | None:
+    def _quote(self, place: int, target: Target) -> Quote | None:
         """What all who ask alike are told, found at the first of them; None where it is not made of tokens alone."""
-        asked, quotes = self.asked, self.quotes
-        key = (asked.cap, asked.cap_at, asked.choices, self.cap, each.target.id)
+        asked, quotes, price = self.asked, self.quotes, self.prices[place]
+        key = (asked.cap, asked.cap_at, asked.choices, self.cap, target.id)
         found = quotes.get(key)
-        if found is None or found.price is not each.price:
+        if found is None or found.price is not price:
             if len(quotes) >= MOST_REMEMBERED:
                 quotes.clear()
-            found = quotes[key] = Quote(each.price, self._bound(each, self.cap), each.api, each.window)
+            each = self.candidates[place]
+            found = quotes[key] = Quote(price, self._bound(each, self.cap), each.api, each.window)
         return found if found.whole else None
 
     def _bound(self, each: Candidate, cap: int | None) -> Bounds:
@@ -157,8 +172,11 @@ class Estimate:
             return MOST
 
 
-def _candidate(call: Call, target: Target, table: Table) -> Candidate:
-    price = table.price(target.upstream, target.model or call.model, call.entry.created_at)
+def _price(call: Call, target: Target, table: Table) -> Price | None:
+    return table.price(target.upstream, target.model or call.model, call.entry.created_at)
+
+
+def _candidate(call: Call, target: Target, price: Price | None, table: Table) -> Candidate:
     ability = table.abilities.get((target.upstream.id, target.model or call.model))
     window = (ability.context_length if ability is not None else 0) or (price.context_window if price else 0)
     return Candidate(target, price, api_of(call, target), window)

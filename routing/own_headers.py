@@ -9,7 +9,7 @@ from routing import headers
 from routing.account import Account
 from routing.call import Call
 from routing.explain import told
-from tenants.leases import Lease, Trailing
+from tenants.leases import Lease
 
 
 def own_headers(call: Call) -> list[Header]:
@@ -37,9 +37,8 @@ def limits_left(account: Account) -> list[Header]:
     leases, found = account.reservation.leases, []
     for unit, places in account.counted.told:
         tightest = leases[places[0]] if len(places) == 1 else min((leases[place] for place in places), key=_left)
-        window = tightest.counter.window
-        seconds = window.seconds if isinstance(window, Trailing) else 0
-        limit, remaining, reset = _fixed(unit, tightest.counter.cap, seconds)
+        counter = tightest.counter
+        limit, remaining, reset = _fixed(unit, counter.cap, counter.seconds)
         found += [limit, (remaining, b"%d" % _left(tightest)), reset]
     return found
 
@@ -52,4 +51,5 @@ def _fixed(unit: bytes, cap: int, seconds: float) -> tuple[Header, bytes, Header
 
 
 def _left(lease: Lease) -> int:
-    return max(0, min(lease.counter.cap, lease.free + lease.pool))
+    left, cap = lease.granted - lease.spent - lease.reserved + lease.pool, lease.counter.cap
+    return 0 if left < 0 else min(cap, left)

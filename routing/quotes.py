@@ -15,21 +15,18 @@ MOST_REMEMBERED: Final = 500
 
 
 class Quote:
-    """``price`` is what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``."""
+    """``price`` is what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``; ``whole`` says whether
+    tokens are all that there is to count."""
 
-    __slots__ = ("_extra", "_lines", "_window", "made", "price", "unbounded")
+    __slots__ = ("_extra", "_lines", "_window", "made", "price", "unbounded", "whole")
 
     def __init__(self, price: Price | None, found: Bounds, api: str, window: int) -> None:
         self.price = price
         self.made = found.units.output_tokens
         self.unbounded = found.unbounded
         self._extra, self._window = HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS), window
-        self._lines = lines(price, self.made, found.tiers, found.without) if price is not None else ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether tokens are all that it has to count."""
-        return self._lines is not None
+        told = lines(price, self.made, found.tiers, found.without) if price is not None else ()
+        self._lines, self.whole = told or (), told is not None
 
     def given(self, text: int) -> int:
         """The tokens of input, of a body of so many bytes."""
@@ -38,6 +35,6 @@ class Quote:
     def cost(self, tokens: int) -> int:
         """The most nano-dollars, of so many tokens of input."""
         try:
-            return min(MOST, highest(self._lines or (), tokens))
+            return min(MOST, highest(self._lines, tokens))
         except BadUnits:
             return MOST

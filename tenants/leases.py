@@ -55,7 +55,7 @@ Key = tuple[str, str, int]
 class Counter:
     """One limit. A limit that gets another window gets another name, too: what was counted in the old one is not what
     the new one asks for. ``subject`` is whom it counts alone, where one limit is set for each of many, such as end users.
-    What is not hard is never refused, only counted."""
+    What is not hard is never refused, only counted. ``seconds`` are those of a trailing window, else 0."""
 
     name: str
     cap: int
@@ -64,6 +64,7 @@ class Counter:
     subject: str = ""
     hard: bool = True
     key: str = field(init=False, repr=False, compare=False)
+    seconds: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
@@ -71,6 +72,7 @@ class Counter:
         if not 0 <= self.cap <= MOST:
             raise ValueError(f"A cap is from 0 to {MOST:,}.")
         object.__setattr__(self, "key", f"{self.name}/{self.subject}")
+        object.__setattr__(self, "seconds", self.window.seconds if isinstance(self.window, Trailing) else 0)
 
 
 class Label(NamedTuple):
@@ -168,10 +170,10 @@ class Lease:
 
     def forget(self, tick: float) -> None:
         """Let go of what was admitted too long ago to be in a trailing window."""
-        trail, window = self.trail, self.counter.window
-        if not trail or not isinstance(window, Trailing):
+        trail = self.trail
+        if not trail:
             return
-        before = tick - window.seconds
+        before = tick - self.counter.seconds
         while trail and trail[0].at < before:
             mark = trail.popleft()
             if mark.settled:

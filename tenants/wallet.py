@@ -62,8 +62,7 @@ class Wallet:
         leases: list[Lease] = []
         trailing = False
         try:
-            for place, counter in enumerate(counters):
-                amount = amounts[place]
+            for counter, amount in zip(counters, amounts, strict=True):
                 lease = self._current.get(counter.key)
                 if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
                     lease = self._find(counter, now, tick)
@@ -95,14 +94,11 @@ class Wallet:
             return reservation.settled
         if len(actual) != len(reservation.leases):
             raise ValueError("Each counter has one amount.")
-        for cost in actual:
-            if cost < 0:
-                raise ValueError("Nothing costs less than nothing.")
-        amounts = reservation.amounts
+        if actual and min(actual) < 0:
+            raise ValueError("Nothing costs less than nothing.")
         charges: dict[str, int] = {}
         exceeded = False
-        for place, lease in enumerate(reservation.leases):
-            amount, cost = amounts[place], actual[place]
+        for lease, amount, cost in zip(reservation.leases, reservation.amounts, actual, strict=True):
             if cost > amount:
                 exceeded = True
             if lease.trail is None:
