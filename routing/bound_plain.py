@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from providers.hints import has
 from routing.bound_demand import SIMPLE, Demand
 from routing.bound_fields import KNOWN, QUOTED_TURNS
 from routing.bound_generate import READERS
@@ -33,7 +32,7 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
             continue
         if value.__class__ is not list or not all(map(_is_turn, value)):
             return None
-    if body.count(QUOTED_TURNS[endpoint]) > 1 or has(body, b"\\u00"):
+    if body.count(QUOTED_TURNS[endpoint]) > 1 or body.find(b"\\u00") >= 0:
         return None
     try:
         found = _alike(endpoint, *map(doc.get, COUNTS))

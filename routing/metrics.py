@@ -105,13 +105,20 @@ class Series:
                 self.first_token.observe(entry.first_byte_us / 1e6)
             if entry.error_kind:
                 ERRORS.labels(*self.where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
-            if entry.cost:
-                COST.labels(entry.tenant, *self.where).inc(entry.cost / 1e9)
         for kind, count in zip(TOKEN_KINDS, sums, strict=True):
             if count:
                 if kind not in self.tokens:
                     self.tokens[kind] = TOKENS.labels(*self.where, kind)
                 self.tokens[kind].inc(count)
+        self._add_costs(entries)
+
+    def _add_costs(self, entries: list[Entry]) -> None:
+        costs: Counts[str] = Counts()
+        for entry in entries:
+            if entry.cost:
+                costs[entry.tenant] += entry.cost
+        for tenant, cost in costs.items():
+            COST.labels(tenant, *self.where).inc(cost / 1e9)
 
 
 class Metrics:
