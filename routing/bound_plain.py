@@ -34,15 +34,16 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
             return None
     if body.count(QUOTED_TURNS[endpoint]) > 1 or body.find(b"\\u00") >= 0:
         return None
-    try:
-        found = _alike(endpoint, *map(doc.get, COUNTS))
-    except TypeError:  # one of them is a list or an object
-        return None
+    counts = [doc.get(name) for name in COUNTS]
+    for value in counts:
+        if value is not None and value.__class__ is not int:
+            return None
+    found = _alike(endpoint, *counts)
     return Demand._make((endpoint, len(body), *found[2:]))
 
 
-@lru_cache(4096, typed=True)
-def _alike(endpoint: str, *counts: Any) -> Demand:
+@lru_cache(4096)
+def _alike(endpoint: str, *counts: int | None) -> Demand:
     return READERS[endpoint](endpoint, dict(zip(COUNTS, counts, strict=True)), b"")._replace(plain=True)
 
 

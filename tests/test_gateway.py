@@ -703,3 +703,18 @@ async def test_a_binary_reply_that_breaks_is_truncated_in_the_row() -> None:
         with pytest.raises(AssertionError):  # this transport's word for a reply that never ended; a server hangs up
             await p.client.post("/v1/audio/speech", json=speech)
     assert (p.rows[0].error_kind, p.rows[0].status) == ("truncated", 502)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("length", [512, 513, 2_000_000])
+async def test_a_name_that_is_too_long_for_a_model_is_none(length: int) -> None:
+    """Breakers, line-ups and prices are remembered by it, and behind a pattern it is whatever a client says."""
+    model = "gpt-".ljust(length, "x")
+    async with plane(table(route("gpt-*", Target(1, upstream()))), ok) as p:
+        reply = await p.client.post("/v1/chat/completions", json={**CHAT, "model": model})
+        if length <= 512:
+            assert reply.status_code == 200 and p.rows[0].upstream_model == model
+            return
+        assert reply.status_code == 404 and reply.json()["error"]["code"] == "model_not_found"
+        assert not p.requests and len(reply.content) < 1000
+        assert not p.gateway.table.lineups and not p.gateway.traffic.breakers.rows(0)
