@@ -1,6 +1,8 @@
-"""Words without which a body need not be looked at more closely."""
+"""By what one sees that a body need not be looked at more closely."""
 
 from __future__ import annotations
+
+from typing import Any
 
 
 def has(data: bytes, word: bytes) -> bool:
@@ -17,3 +19,10 @@ def has_any(data: bytes, words: tuple[bytes, ...]) -> bool:
     else:
         return False
     return True
+
+
+def is_text(turn: Any) -> bool:
+    """Whether a turn is a role and a text, and nothing else."""
+    if turn.__class__ is not dict or len(turn) != 2:
+        return False
+    return turn.get("role").__class__ is turn.get("content").__class__ is str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
+from providers.hints import is_text
 from routing.bound_demand import SIMPLE, Demand
 from routing.bound_fields import KNOWN, QUOTED_TURNS
 from routing.bound_generate import READERS
@@ -30,7 +31,7 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
         value = doc.get(name)
         if value is None or value.__class__ is str:
             continue
-        if value.__class__ is not list or not all(map(_is_turn, value)):
+        if value.__class__ is not list or not all(map(is_text, value)):
             return None
     if body.count(QUOTED_TURNS[endpoint]) > 1 or body.find(b"\\u00") >= 0:
         return None
@@ -45,8 +46,3 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
 @lru_cache(4096)
 def _alike(endpoint: str, *counts: int | None) -> Demand:
     return READERS[endpoint](endpoint, dict(zip(COUNTS, counts, strict=True)), b"")._replace(plain=True)
-
-
-def _is_turn(turn: Any) -> bool:
-    """A role and a text, and nothing else."""
-    return turn.__class__ is dict and len(turn) == 2 and "role" in turn and turn.get("content").__class__ is str

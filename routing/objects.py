@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from providers.hints import has_any
+from providers.hints import has_any, is_text
 
 Doc = dict[str, Any]
 Found = tuple[str, str]  # (path of the field, id)
@@ -78,18 +78,11 @@ def _plain(doc: Doc) -> bool:
             continue
         if name in NAMING:
             return False
-        if value.__class__ is list and not all(map(_is_turn, value)):
+        if value.__class__ is list and not all(map(is_text, value)):
             return False
         if value.__class__ is dict and not _is_flat(value):
             return False
     return True
-
-
-def _is_turn(turn: Any) -> bool:
-    """A role and a text, and nothing else."""
-    if turn.__class__ is not dict or len(turn) != 2:
-        return False
-    return turn.get("role").__class__ is turn.get("content").__class__ is str
 
 
 def _is_flat(settings: Doc) -> bool:
