@@ -5,7 +5,6 @@ Raises GatewayError.
 from __future__ import annotations
 
 import time
-from typing import Final
 
 from routing import headers, incoming, objects
 from routing.allowance import check_sizes, scope_of
@@ -17,9 +16,6 @@ from tenants import keys
 from tenants.keys import Key
 from tenants.objects import ObjectStoreError, StoredObject
 from tenants.terms import NOTHING, Level, Names
-
-LONGEST_MODEL: Final = 512
-"""Characters. Much is remembered by the model, and behind a pattern its name is whatever a client says."""
 
 
 async def admit(call: Call, table: Table, allow_anonymous: bool) -> None:
@@ -91,7 +87,7 @@ async def _identified(call: Call, table: Table, hooks: Hooks) -> Key | None:
 
 def resolve(call: Call, table: Table) -> Resolved:
     """The route of the model that was asked for. Raises unknown_model or permission."""
-    resolved = table.find(call.model, call.key.tenant_id) if len(call.model) <= LONGEST_MODEL else None
+    resolved = table.find(call.model, call.key.tenant_id)
     if resolved is None:
         raise GatewayError("unknown_model", f"The model {call.model[:200]!r} does not exist.", param="model")
     if call.terms.model_refused_by(resolved.model) is not None:

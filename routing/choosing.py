@@ -91,7 +91,8 @@ def _untroubled(call: Call, traffic: Traffic, known: Lineup, facts: Lazy) -> boo
     """Whether nothing keeps the request from any target: the common case, in a fraction of the time."""
     if not known.plain or not call.terms.any_provider or call.provider_id or b"x-provider" in call.named:
         return False
-    if traffic.rotation or not traffic.breakers.troubled.isdisjoint(known.models):
+    doubtful = traffic.rotation or not traffic.breakers.troubled.isdisjoint(known.models)
+    if doubtful and any(traffic.unhealthy(each.upstream, each.model or call.model) for each in known.route.targets):
         return False
     return not known.asks or known.takes(facts.get())
 

@@ -11,7 +11,6 @@ from routing.bounds import FLOOR, Bounds, bound, demand_of, fitting
 from routing.call import Call
 from routing.decision import Decision
 from routing.errors import GatewayError
-from routing.lineup import lineup
 from routing.quotes import MOST_REMEMBERED, Quote
 from routing.table import Table, Target
 from tenants.leases import MONEY, MOST
@@ -44,14 +43,13 @@ class Estimate:
         self.targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
         self.prices = [_price(call, target, table) for target in self.targets]
         self._candidates: list[Candidate] = []
-        assert call.resolved is not None
-        self.quotes = lineup(call, call.resolved.route, table).quotes
         self.cap: int | None = None
         self.uses: int | None = None
         self.amounts: dict[str, int] = {}
         self.outputs: dict[int, int] = {}
         self._given = 0
         self._loose = ""
+        self._shrunk = False
 
     @property
     def unpriced(self) -> bool:
@@ -96,6 +94,7 @@ class Estimate:
         if self.cap < FLOOR or self.cap >= before:
             self.cap = before
             return False
+        self._shrunk = True  # to what nobody will ask for again
         self._rebound()
         return True
 
@@ -121,7 +120,7 @@ class Estimate:
         self._given, self._loose, self.outputs = 0, "", {}
         money = tokens = 0
         for place, target in enumerate(self.targets):
-            quote = self._quote(place, target) if self.asked.plain else None
+            quote = self._quote(place, target) if self.asked.plain and not self._shrunk else None
             if quote is not None:
                 given, made, unbounded = quote.given(self.asked.text), quote.made, quote.unbounded
                 cost = quote.cost(given)
@@ -140,14 +139,22 @@ class Estimate:
 
     def _quote(self, place: int, target: Target) -> Quote | None:
         """What all who ask alike are told, found at the first of them; None where it is not made of tokens alone."""
-        asked, quotes, price = self.asked, self.quotes, self.prices[place]
-        key = (asked.cap, asked.cap_at, asked.choices, self.cap, target.id)
+        asked, quotes, price = self.asked, self.table.quotes, self.prices[place]
+        key = (
+            target.id,
+            asked.endpoint,
+            target.model or self.call.model,
+            asked.cap,
+            asked.cap_at,
+            asked.choices,
+            self.cap,
+        )
         found = quotes.get(key)
-        if found is None or found.price is not price:
+        if found is None or found.price is not price or found.target is not target:
             if len(quotes) >= MOST_REMEMBERED:
                 quotes.clear()
             each = self.candidates[place]
-            found = quotes[key] = Quote(price, self._bound(each, self.cap), each.api, each.window)
+            found = quotes[key] = Quote(target, price, self._bound(each, self.cap), each.api, each.window)
         return found if found.whole else None
 
     def _bound(self, each: Candidate, cap: int | None) -> Bounds:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from providers.abilities import Ability
 from routing.apis import api_of
+from routing.breaker import OPEN
 from routing.call import Call
 from routing.facts import Facts
 from routing.table import Route, Table, Target
-
-if TYPE_CHECKING:
-    from routing.quotes import Quote
 
 PRIORITY: Final = attrgetter("priority")
 MOST: Final = 20_000
@@ -24,7 +22,7 @@ class Lineup:
     """The targets of a route for one endpoint and model. ``plain``: none is left out for what the operator has set, whatever
     the request. ``normal`` are those that are tried, ``spare`` those that stand in, and ``models`` the providers' models that must
     be healthy. ``asks``: there are conditions or abilities. ``fixed``: priorities alone tell the order, which ``normal``
-    has. ``quotes`` are what ``routing.estimate`` has found."""
+    has."""
 
     __slots__ = (
         "_conditions",
@@ -42,7 +40,6 @@ class Lineup:
 
     def __init__(self, call: Call, route: Route, abilities: Mapping[tuple[int, str], Ability]) -> None:
         self.route = route
-        self.quotes: dict[tuple[Any, ...], Quote] = {}
         targets = route.targets
         self.plain = bool(targets) and call.endpoint.dialect != "gemini" and all(_is_plain(call, t) for t in targets)
         self.spare = [target for target in targets if target.fallback_for]
@@ -69,7 +66,7 @@ class Lineup:
 
 def _is_plain(call: Call, target: Target) -> bool:
     upstream = target.upstream
-    return not upstream.choosing_fields and not upstream.breaker and bool(api_of(call, target))
+    return not upstream.choosing_fields and upstream.breaker != OPEN and bool(api_of(call, target))
 
 
 def lineup(call: Call, route: Route, table: Table) -> Lineup:

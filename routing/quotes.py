@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import Final
 
 from routing.bounds import HIDDEN_TOKENS, MORE_HIDDEN_TOKENS, Bounds, given
+from routing.table import Target
 from tenants.leases import MOST
 from tenants.pricing import Price
 from tenants.units import MOST_UNITS, BadUnits
 from tenants.worst_case import highest, lines
 
-MOST_REMEMBERED: Final = 500
-"""Of one line-up: caps are what clients ask for."""
+MOST_REMEMBERED: Final = 5_000
+"""Of a table: caps are what clients ask for, and models too behind a pattern. Each takes about a kilobyte."""
 
 
 class Quote:
-    """``price`` is what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``; ``whole`` says whether
+    """``target`` and ``price`` are what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``; ``whole`` says whether
     tokens are all that there is to count."""
 
-    __slots__ = ("_extra", "_lines", "_window", "made", "price", "unbounded", "whole")
+    __slots__ = ("_extra", "_lines", "_window", "made", "price", "target", "unbounded", "whole")
 
-    def __init__(self, price: Price | None, found: Bounds, api: str, window: int) -> None:
-        self.price = price
+    def __init__(self, target: Target, price: Price | None, found: Bounds, api: str, window: int) -> None:
+        self.target, self.price = target, price
         self.made = found.units.output_tokens
         self.unbounded = found.unbounded
         self._extra, self._window = HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS), window

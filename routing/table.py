@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from providers.abilities import Ability
 from providers.upstream import Upstream
@@ -19,6 +19,10 @@ from tenants.terms import NOTHING, Rule, Terms, terms
 if TYPE_CHECKING:
     from routing.hooks import Hooks
     from routing.lineup import Lineup
+    from routing.quotes import Quote
+
+LONGEST_MODEL: Final = 512
+"""Characters. Much is remembered by the model, and behind a pattern its name is whatever a client says."""
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -81,7 +85,7 @@ class Table:
     lengths of those, longest first: a look-up costs one hash per length, however many routes there are. ``abilities``
     are those that are known, by provider and model; ``named`` finds tenants by name; ``hooks`` is None without any.
     ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found, ``lineups``
-    what ``routing.lineup`` has. ``sources``
+    and ``quotes`` what ``routing.lineup`` and ``routing.estimate`` have. ``sources``
     tells by whose prices each upstream is charged, by its id."""
 
     revision: int = 0
@@ -108,9 +112,11 @@ class Table:
     loaded_at: float = field(default=0, compare=False)
     known: dict[int, Terms] = field(init=False, default_factory=dict, compare=False, repr=False)
     lineups: dict[tuple[int, str, str], Lineup] = field(init=False, default_factory=dict, compare=False, repr=False)
+    quotes: dict[tuple[Any, ...], Quote] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def find(self, model: str, tenant_id: int) -> Resolved | None:
-        """Alias, exact name, longest pattern, default model (name replaced), default provider (name kept), nothing."""
+        """Alias, exact name, longest pattern, default model (name replaced), default provider (name kept), nothing; which it
+        is too where the name that it comes to is too long for one."""
         asked, via = model, "name"
         if self.aliases:
             model = self.aliases.get((tenant_id, model)) or self.aliases.get((0, model)) or model
@@ -122,7 +128,7 @@ class Table:
             model = self.default_model if route is not None else model
         if route is None:
             route, via = self.default_route, "default provider"
-        if route is None:
+        if route is None or len(model) > LONGEST_MODEL:
             return None
         aliased = model != asked and via != "default model"
         return Resolved(route, model, f"alias, {via}" if aliased else via)

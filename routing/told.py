@@ -16,9 +16,10 @@ CONTENT_POLICY: Final = re.compile(
     rb"|usage polic(y|ies)|ResponsibleAI|guardrail|PROHIBITED_CONTENT|toxic",
     re.IGNORECASE,
 )
-#: The words with which whole replies and events say that they are no answer: of chat, responses, generate; of messages.
-FILTERED: Final = frozenset({"content_filter", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"})
-REFUSED: Final = "refusal"
+#: The words with which whole replies and events say that they are no answer: of chat, messages, responses, generate.
+FILTERED: Final = frozenset(
+    {"content_filter", "refusal", "SAFETY", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "RECITATION"}
+)
 #: Hardly any event has one of these words, and none is such a refusal without: it need not be parsed.
 HINTS: Final = tuple(b"content_filter blockReason SAFETY PROHIBITED_CONTENT BLOCKLIST SPII RECITATION".split())
 
@@ -33,7 +34,7 @@ def told_in_error(body: bytes) -> str:
 
 def told_in_event(data: bytes) -> str:
     """The same for an event of a reply with the status of a success."""
-    if not has_any(data, HINTS) and not (has(data, b"stop_reason") and has(data, b'"refusal"')):
+    if not has_any(data, HINTS) and not (has(data, b'"refusal"') and has(data, b"reason")):
         return ""
     try:
         return told_in_reply(orjson.loads(data))
@@ -47,18 +48,18 @@ def told_in_reply(doc: Any) -> str:
 
 
 def _is_filtered(doc: dict[str, Any]) -> bool:
-    if "choices" not in doc:
-        if isinstance(feedback := doc.get("promptFeedback"), dict) and feedback.get("blockReason"):
-            return True
-        if isinstance(details := doc.get("incomplete_details"), dict) and _is_word(details.get("reason")):
-            return not any(item.get("type") == "message" for item in _items(doc.get("output")))
-        if (reason := doc.get("stop_reason")) == REFUSED or _is_word(reason):
-            return not any(block.get("text") for block in _items(doc.get("content")))
-    for choice in _items(doc.get("choices", doc.get("candidates"))):
-        if _is_word(choice.get("finish_reason", choice.get("finishReason"))):
-            message = choice.get("message") or choice.get("delta") or choice.get("content") or {}
-            if not (isinstance(message, dict) and (message.get("content") or message.get("parts"))):
-                return True
+    if isinstance(feedback := doc.get("promptFeedback"), dict) and feedback.get("blockReason"):
+        return True
+    if isinstance(details := doc.get("incomplete_details"), dict) and _is_word(details.get("reason")):
+        return not any(item.get("type") == "message" for item in _items(doc.get("output")))
+    if _is_word(doc.get("stop_reason")):
+        return not any(block.get("text") for block in _items(doc.get("content")))
+    for name in ("choices", "candidates"):
+        for choice in _items(doc.get(name)) if name in doc else ():
+            if _is_word(choice.get("finish_reason")) or _is_word(choice.get("finishReason")):
+                message = choice.get("message") or choice.get("delta") or choice.get("content") or {}
+                if not (isinstance(message, dict) and (message.get("content") or message.get("parts"))):
+                    return True
     return False
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from providers import sse
 from providers.chat import BadRequest, Chat, Unsupported
 from providers.dialects import CLIENTS, UPSTREAMS
-from providers.events import Event, Failed
+from providers.events import Event, Failed, Started
 from tests import recordings
 from tests.dialect_shapes import Sse
 from tests.recordings import Recording
@@ -171,6 +171,20 @@ def test_spoiled_streams_raise_nothing(dialect: str, data: st.DataObject) -> Non
     reader = UPSTREAMS[dialect].StreamReader()
     events = [event for line in lines for event in reader.feed(line)] + reader.flush()
     written(dialect, events)
+
+
+@pytest.mark.parametrize("told", [2e19, 1e300, -5, True, "1741569952", [], 2**70])
+def test_a_time_that_is_none_spoils_no_stream(told: Any) -> None:
+    """JSON of 64 bits was to hold it."""
+    for dialect, member in (("openai_chat", "created"), ("openai_responses", "created_at")):
+        [recording, *_] = streams(dialect)
+        docs = recording.events()
+        for doc in docs:
+            (doc if member == "created" else doc.get("response", {}))[member] = told
+        reader = UPSTREAMS[dialect].StreamReader()
+        events = [e for doc in docs for e in reader.feed(Sse("", json.dumps(doc).encode()))] + reader.flush()
+        assert [event.created for event in events if isinstance(event, Started)] == [1 if told is True else 0]
+        written(dialect, events)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -718,3 +718,7 @@ async def test_a_name_that_is_too_long_for_a_model_is_none(length: int) -> None:
         assert reply.status_code == 404 and reply.json()["error"]["code"] == "model_not_found"
         assert not p.requests and len(reply.content) < 1000
         assert not p.gateway.table.lineups and not p.gateway.traffic.breakers.rows(0)
+    usual = table(route("gpt", Target(1, upstream())), default_model="gpt")  # which has a name of its own
+    async with plane(usual, ok) as p:
+        assert (await p.client.post("/v1/chat/completions", json={**CHAT, "model": model})).status_code == 200
+        assert p.rows[0].upstream_model == "gpt"

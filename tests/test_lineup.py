@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from routing import choosing, lineup
 from routing.call import Call
-from routing.choosing import choose
+from routing.choosing import Lazy, choose
+from routing.endpoint import UNIFIED, Endpoint
 from routing.errors import GatewayError
 from routing.explain import imagined
 from routing.facts import facts_of
 from routing.gateway import Gateway
-from routing.paths import CHAT
+from routing.paths import CHAT, RESPONSES
 from routing.table import Table, Target
 from tenants.keys import Key
 from tenants.terms import Level, Names
@@ -26,6 +27,12 @@ from tests.inprocess import route, table, upstream
 from tests.test_explain import MODEL, NOW, prepare, sites
 
 seen = {"quick": 0, "closer": 0}
+ENDPOINTS = [
+    *(CHAT, CHAT, CHAT, UNIFIED, RESPONSES),
+    Endpoint("messages", "anthropic", "messages", "v1/messages"),
+    Endpoint("generate", "gemini", "generate", "v1beta/models/{model}:{action}"),
+    Endpoint("embeddings", "openai", "embeddings", "v1/embeddings"),
+]
 
 
 def eased(site: dict[str, Any]) -> dict[str, Any]:
@@ -48,10 +55,11 @@ def table_of(site: dict[str, Any]) -> Table:
     )
 
 
-def call_of(site: dict[str, Any], made: Table) -> Call:
+def call_of(site: dict[str, Any], made: Table, endpoint: Endpoint = CHAT, tied: int = 0) -> Call:
     key = Key(11, "main", 1, level=Level("key", providers=Names(site["allowed"])))
-    call = imagined(CHAT, {}, site["headers"], json.dumps(site["body"]).encode(), key, made)
+    call = imagined(endpoint, {"model": MODEL}, site["headers"], json.dumps(site["body"]).encode(), key, made)
     call.resolved = made.find(call.model, 1)
+    call.provider_id = tied
     return call
 
 
@@ -66,17 +74,49 @@ def chosen(call: Call, made: Table, gateway: Gateway) -> Any:
 
 
 @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
-@given(SITES)
-def test_the_quick_way_decides_as_the_closer_look_does(site: dict[str, Any]) -> None:
+@given(SITES, st.sampled_from(ENDPOINTS), st.sampled_from([0] * 9 + [1]))
+def test_the_quick_way_decides_as_the_closer_look_does(site: dict[str, Any], endpoint: Endpoint, tied: int) -> None:
+    """Before and after targets have failed, under one snapshot."""
     made, gateway = table_of(site), Gateway()
-    prepare(gateway, site)
-    quick = chosen(call_of(site, made), made, gateway)
+    for step in range(2):
+        if step:
+            prepare(gateway, site)
+        quick = chosen(call_of(site, made, endpoint, tied), made, gateway)
+        closer, was_quick = closely(call_of(site, made, endpoint, tied), made, gateway)
+        assert closer == quick
+        seen["quick" if was_quick else "closer"] += 1
+
+
+def closely(call: Call, made: Table, gateway: Gateway) -> tuple[Any, bool]:
+    """As ``chosen``, by a look at each target; and whether the quick way would have been gone."""
+    asked: list[bool] = []
+    usual = choosing._untroubled
     with pytest.MonkeyPatch.context() as patch:
-        asked: list[bool] = []
-        usual = choosing._untroubled
         patch.setattr(choosing, "_untroubled", lambda *given: asked.append(usual(*given)))  # None: a closer look
-        assert chosen(call_of(site, made), made, gateway) == quick
-    seen["quick" if any(asked) else "closer"] += 1
+        return chosen(call, made, gateway), any(asked)
+
+
+def is_quick(made: Table, gateway: Gateway) -> bool:
+    call = imagined(CHAT, {}, {}, json.dumps({"model": MODEL, "messages": []}).encode(), Key(11, "main", 1), made)
+    call.resolved = made.find(MODEL, 1)
+    assert call.resolved is not None
+    known = lineup.lineup(call, call.resolved.route, made)
+    return choosing._untroubled(call, gateway.traffic, known, Lazy(call, gateway.traffic))
+
+
+def test_what_failed_once_does_not_slow_down_for_ever() -> None:
+    """A credential has rested, and the breaker of one that stands in was open: it is not tried, so nothing closes it."""
+    spare, other = Target(2, upstream(2, "two", breaker=""), fallback_for="both"), upstream(3, "three")
+    made, gateway, now = table(route(MODEL, Target(1, upstream(1, "one")), spare)), Gateway(), 1000.0
+    traffic = gateway.traffic
+    traffic.clock = traffic.wall = lambda: now
+    for breaker in [traffic.allow(spare.upstream, MODEL) for _ in range(spare.upstream.breaker_requests)]:
+        assert breaker is not None
+        breaker.record("failed", now)
+    assert not is_quick(made, gateway)
+    now += 10_000
+    traffic.rotation.punish(other, other.credentials[0], 429, {b"retry-after": b"30"}, now, MODEL)
+    assert is_quick(made, gateway), "nobody who could be asked rests"
 
 
 def test_both_ways_were_gone() -> None:

@@ -16,13 +16,16 @@ from routing.bound_plain import COUNTS, PLAIN, TEXTS
 from routing.bounds import bound, demand
 from routing.estimate import Estimate
 from routing.quotes import Quote
+from routing.table import Target
 from tenants.leases import MOST
 from tenants.pricing import Price, Rates, Tariff
 from tenants.units import BadUnits
 from tenants.worst_case import worst_case
-from tests.money import DOLLAR, answered, asking, bank, budget, limit, site
+from tests.inprocess import route, table, upstream
+from tests.money import DOLLAR, answered, asking, bank, budget, limit, priced, site
 
 ENDPOINTS = sorted(TEXTS)
+TARGET = Target(1, upstream())
 NUMBERS = st.none() | st.booleans() | st.integers(-2, 9000) | st.floats(-1, 5000) | st.sampled_from(["7", [], [3], {}])
 TURNS = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": st.text(max_size=30)})
 TEXT = st.none() | st.text(max_size=30) | st.lists(TURNS | st.just({"role": "user"}) | st.just(3), max_size=4) | NUMBERS
@@ -95,7 +98,7 @@ def test_a_quote_is_the_bound_of_any_text(
     doc = {name: value for name, value in doc.items() if name in PLAIN[endpoint]}
     first = demand(endpoint, doc, json.dumps(doc).encode())
     assert first.plain
-    quote = Quote(price, bound(first, api, window, cap=cap), api, window)
+    quote = Quote(TARGET, price, bound(first, api, window, cap=cap), api, window)
     for text in texts:
         found = bound(first._replace(text=text), api, window, cap=cap)
         assert quote.whole and quote.made == found.units.output_tokens and quote.unbounded == found.unbounded
@@ -111,8 +114,8 @@ def test_what_is_counted_beside_tokens_has_no_quote() -> None:
     doc = {"model": "m", "messages": "Hi"}
     found = bound(demand("chat", doc, json.dumps(doc).encode()), "chat", 9000, cap=5)
     price = Price("v1", {"": Tariff(Rates({"input_tokens": 1, "requests": 10**6}))})
-    assert not Quote(price, found, "chat", 9000).whole
-    assert Quote(None, found, "chat", 9000).whole and Quote(None, found, "chat", 9000).cost(5000) == 0
+    assert not Quote(TARGET, price, found, "chat", 9000).whole
+    assert Quote(TARGET, None, found, "chat", 9000).whole and Quote(TARGET, None, found, "chat", 9000).cost(5000) == 0
 
 
 BODIES: list[dict[str, Any]] = [
@@ -146,3 +149,20 @@ async def test_requests_that_ask_alike_reserve_what_each_would_alone(monkeypatch
             reply: httpx.Response = await running.client.post("/v1/chat/completions", json=asking(**fields))
             assert reply.status_code == 200, reply.text
     assert plain == [*[True] * 5, False] * 3
+
+
+@pytest.mark.asyncio
+async def test_clients_fill_no_memory_with_caps_and_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor with what is refused; and what a cap was shrunk to is not remembered at all."""
+    monkeypatch.setattr(estimate, "MOST_REMEMBERED", 20)
+    made = priced(table(route("gpt-*", Target(1, upstream()))))
+    async with bank(site(budget(0), made=made), lambda _: answered()) as (running, _):
+        for n in range(60):
+            body = asking(model=f"gpt-{n % 7}", max_tokens=n + 1)
+            assert (await running.client.post("/v1/chat/completions", json=body)).status_code == 429
+            assert len(running.gateway.table.quotes) <= 20
+    async with bank(site(budget(60_000_000)), lambda _: answered(10, 200)) as (running, _):
+        for _ in range(12):
+            await running.client.post("/v1/chat/completions", json=asking())
+        assert len(running.gateway.table.quotes) == 1
+        assert len({json.loads(request.content)["max_tokens"] for request in running.requests}) > 3

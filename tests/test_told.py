@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.told import FILTERED, REFUSED, told_in_event, told_in_reply
+from routing.told import FILTERED, told_in_event, told_in_reply
 from tests import recordings
 
 NAMES = st.sampled_from(
@@ -17,7 +17,7 @@ NAMES = st.sampled_from(
     " message delta content parts output type text".split()
 )
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from([*sorted(FILTERED), REFUSED, "stop", "message"]),
+    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from([*sorted(FILTERED), "stop", "message"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
     max_leaves=12,
 )
@@ -28,6 +28,22 @@ def test_anything_is_read(doc: Any) -> None:
     found = told_in_reply(doc)
     assert found in ("", "content_policy")
     assert told_in_event(orjson.dumps(doc)) == found
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        {"choices": [{"message": {"content": None}, "finish_reason": "refusal"}]},
+        {"choices": [{"message": {"content": None}, "finish_reason": None, "finishReason": "SAFETY"}]},
+        {"choices": [{"message": {"content": ""}}], "promptFeedback": {"blockReason": "SAFETY"}},
+        {"choices": [{"message": {"content": ""}}], "stop_reason": "refusal"},
+        {"choices": None, "candidates": [{"finishReason": "SAFETY"}]},
+        {"output": [], "incomplete_details": {"reason": "refusal"}},
+        {"content": [], "stop_reason": "refusal"},
+    ],
+)
+def test_refusals_in_all_their_shapes(doc: Any) -> None:
+    assert told_in_reply(doc) == told_in_event(orjson.dumps(doc)) == "content_policy"
 
 
 @pytest.mark.parametrize(

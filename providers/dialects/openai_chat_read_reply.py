@@ -14,7 +14,7 @@ from providers.dialects.failures import failed
 from providers.dialects.openai_chat_read_request import DIALECT
 from providers.dialects.openai_chat_write_tools import names_of
 from providers.dialects.openai_parts import read_annotation, read_source
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, second, sound
 from providers.events import (
     AudioDelta,
     Break,
@@ -137,12 +137,11 @@ class StreamReader(Reader):
         if not doc.get("choices") and not doc.get("id"):  # an error alone, or Azure's note on the prompt
             return []
         self.begun = True
-        created = doc.get("created")
         return [
             Started(
                 str(doc.get("id") or ""),
                 str(doc.get("model") or ""),
-                int(created) if isinstance(created, int | float) else 0,
+                second(doc.get("created")),
                 DIALECT,
                 str(doc.get("service_tier") or ""),
             )

@@ -10,7 +10,7 @@ from providers.dialects.failures import failed
 from providers.dialects.openai_parts import read_annotation
 from providers.dialects.openai_responses_read_request import DIALECT
 from providers.dialects.openai_responses_write_request import NAMING
-from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, sound
+from providers.dialects.reader import GARBAGE, Reader, SseEvent, not_understood, parsed, second, sound
 from providers.dialects.tool_names import names_for
 from providers.events import (
     Break,
@@ -96,12 +96,11 @@ class StreamReader(Reader):
 
     def started(self, response: dict[str, Any]) -> list[Event]:
         self.begun = True
-        created = response.get("created_at")
         return [
             Started(
                 str(response.get("id") or ""),
                 str(response.get("model") or ""),
-                int(created) if isinstance(created, int | float) else 0,
+                second(response.get("created_at")),
                 DIALECT,
                 str(response.get("service_tier") or ""),
             )

@@ -15,6 +15,7 @@ from providers.events import Cited, Event, Failed, Logprobs, ToolDelta, ToolStar
 #: What reading a member of the wrong type raises. An upstream's garbage must never be an exception of ours.
 GARBAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
 
+MOST_SECONDS = 2**53
 
 KINDS = {"str": str, "int": int, "bool": bool, "Json": dict, "Citation": Citation}
 #: Class -> its members of a plain type. Upstreams write anything; what comes after a reader may rely on these.
@@ -109,3 +110,8 @@ def parsed(data: Any) -> dict[str, Any]:
     if not isinstance(doc, dict):
         raise ValueError("not an object")
     return doc
+
+
+def second(told: Any) -> int:
+    """A Unix time as a whole number; 0 for what is none, or one that no JSON number holds."""
+    return int(told) if isinstance(told, int | float) and 0 <= told < MOST_SECONDS else 0
