@@ -1,5 +1,5 @@
 """What a decision takes, in this process and on one core: alias, look-up of the route among 10,000, and the order of its
-targets. No I/O; the best of some tries, spread over all routes.
+targets. No I/O; the best of some tries, spread over all routes, whose line-ups are known from the first try on.
 
 ``python -m tests.bench.decisions`` prints every strategy.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import replace
 
 import orjson
 
@@ -20,7 +19,7 @@ from routing.paths import CHAT
 from routing.strategies import STRATEGIES
 from routing.table import Route, Table, Target, with_routes
 from routing.traffic import Traffic
-from tenants.keys import Key
+from tenants.keys import Key, Tenant
 from tests.bench.report import Goal
 
 ROUTES = 10_000
@@ -42,7 +41,8 @@ def site(strategy: str) -> Table:
     names = [f"model-{n}" if n % 2 else f"family-{n}-{'x' * (n % 40)}*" for n in range(ROUTES)]
     routes = {name: Route(n, name, targets, strategy=strategy) for n, name in enumerate(names)}
     aliases = {(0, f"alias-{n}"): f"model-{n}" for n in range(1, ROUTES, 10)}
-    return replace(with_routes(Table(aliases=aliases), routes), loaded_at=1.0)
+    made = Table(aliases=aliases, tenants={1: Tenant(1, "acme")}, loaded_at=1.0)
+    return with_routes(made, routes)
 
 
 def decision_us(strategy: str, tries: int = TRIES) -> float:
