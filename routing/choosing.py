@@ -164,7 +164,8 @@ def _served(call: Call, decision: Decision, targets: list[Target]) -> list[Targe
 
 
 def _taking(call: Call, table: Table, facts: Lazy, decision: Decision, targets: list[Target]) -> list[Target]:
-    """Those whose conditions hold and whose model can do what the request needs."""
+    """Those whose conditions hold and whose model can do what the request needs. Raises GatewayError where only those are
+    left that stand in for others."""
     taking = []
     same: Conditions | None = None  # targets often share them, and then the reason, too
     reason = ""
@@ -178,7 +179,8 @@ def _taking(call: Call, table: Table, facts: Lazy, decision: Decision, targets: 
             decision.rejected.append((target, why))
         else:
             taking.append(target)
-    if not taking:
+    spare = all(each.fallback_for for each in taking)  # or there is none
+    if not taking or (spare and not all(each.fallback_for for each in targets)):
         reasons = "; ".join(f"{t.upstream.name}: {why}" for t, why in decision.rejected if t in targets)
         raise GatewayError(
             "invalid_request",

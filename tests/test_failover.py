@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from providers.upstream import Credential
+from routing.conditions import read_conditions
 from routing.table import Target
 from tests.faulty_words import Api, Chat, Generate, Messages, Responses
 from tests.inprocess import Plane, route, table, upstream
@@ -281,5 +282,23 @@ def test_a_stream_that_is_refused_goes_there_too() -> None:
                 answer = await ask(p, stream=True)
                 assert answer.text.count("[DONE]") == 1 and '"ho"' in answer.text
                 assert script.counts() == {"up": 1, "spare": 1}
+
+    run(story)
+
+
+@pytest.mark.parametrize("fallback", ["", "both"])
+def test_what_no_usual_target_takes_is_refused_with_the_reasons(fallback: str) -> None:
+    """Who stands in for refusals is not asked for what was never refused; to try again would be no use."""
+
+    async def story() -> None:
+        small = read_conditions({"max_input_bytes": 10})
+        targets = [Target(1, upstream(1, "one"), conditions=small)]
+        if fallback:
+            targets.append(Target(2, upstream(2, "two"), fallback_for=fallback))
+        async with simulated(table(route("gpt", *targets)), ok) as p:
+            reply = await ask(p)
+            error = reply.json()["error"]
+            assert (reply.status_code, error["code"], error["param"]) == (400, "no_target", "model")
+            assert "one: takes input of at most 10 bytes" in error["message"] and not p.requests
 
     run(story)
