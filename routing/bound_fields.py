@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from providers.hints import has
+
 _SAMPLING: Final = "temperature top_p seed stop user metadata stream stream_options"
 _CACHED: Final = "prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier"
 _OPENAI_IMAGE: Final = "background output_format output_compression quality response_format user stream moderation"
@@ -85,6 +87,12 @@ TURNS: Final = {
 QUOTED_TURNS: Final = {endpoint: f'"{name}"'.encode() for endpoint, name in TURNS.items()}
 
 MOST_TOKENS: Final = 2**40
+
+
+def may_repeat_turns(endpoint: str, body: bytes) -> bool:
+    """Whether the field of its turns may stand twice in a body, if it has one."""
+    quoted = QUOTED_TURNS.get(endpoint)
+    return quoted is not None and (body.count(quoted) > 1 or has(body, b"\\u00"))
 
 
 def unknown(endpoint: str, doc: dict[str, Any]) -> tuple[str, ...]:

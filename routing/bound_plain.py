@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from providers.hints import is_text
 from routing.bound_demand import SIMPLE, Demand
-from routing.bound_fields import KNOWN, QUOTED_TURNS
+from routing.bound_fields import KNOWN, may_repeat_turns
 from routing.bound_generate import READERS
 
 #: Endpoint -> the fields that hold its texts.
@@ -33,7 +33,7 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
             continue
         if value.__class__ is not list or not all(map(is_text, value)):
             return None
-    if body.count(QUOTED_TURNS[endpoint]) > 1 or body.find(b"\\u00") >= 0:
+    if may_repeat_turns(endpoint, body):
         return None
     counts = [doc.get(name) for name in COUNTS]
     for value in counts:

@@ -13,10 +13,9 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from providers import jsonbytes
-from providers.hints import has
 from routing import bound_generate, bound_media
 from routing.bound_demand import ANY, MODAL_INPUT, Demand
-from routing.bound_fields import QUOTED_TURNS, SINGLE, TURNS
+from routing.bound_fields import SINGLE, TURNS, may_repeat_turns
 from routing.bound_plain import plain
 from routing.call import UNMETERED, Call
 from tenants.pricing import Price
@@ -78,9 +77,9 @@ def demand_of(call: Call) -> Demand:
 
 def _single(found: Demand, doc: dict[str, Any], body: bytes) -> Demand:
     """Without bound, where another reader may find another value."""
-    names, turns = SINGLE.get(found.endpoint, ()), TURNS.get(found.endpoint)
-    if turns is not None and (body.count(QUOTED_TURNS[found.endpoint]) > 1 or has(body, b"\\u00")):
-        names = (*names, turns)
+    names = SINGLE.get(found.endpoint, ())
+    if may_repeat_turns(found.endpoint, body):
+        names = (*names, TURNS[found.endpoint])
     if doc.keys().isdisjoint(names):
         return found
     try:

@@ -59,12 +59,10 @@ class Decision:
 
     def text(self) -> str:
         """The decision as it is stored, in ASCII."""
-        asked = self.model
-        rows: list[tuple[Any, ...]] = [(each.id, each.upstream.name, each.model or asked, "") for each in self.targets]
-        if self.spare:
-            rows += [(each.id, each.upstream.name, each.model or asked, each.fallback_for) for each in self.spare]
-        for each, reason in self.rejected:
-            rows.append((each.id, each.upstream.name, each.model or asked, reason[:LONGEST_REASON]))
+        listed = [(target, "") for target in self.targets]
+        listed += [(target, target.fallback_for) for target in self.spare]
+        listed += [(target, reason[:LONGEST_REASON]) for target, reason in self.rejected]
+        rows: list[tuple[Any, ...]] = [(t.id, t.upstream.name, t.model or self.model, reason) for t, reason in listed]
         if self.costs:
             rows = [(*row, self.costs[row[0]]) if row[0] in self.costs else row for row in rows]
         doc = (self.via, self.strategy, rows[:MOST_LISTED], self.attempts[:MOST_LISTED], len(rows))

@@ -80,9 +80,7 @@ class Facts:
 
     def has(self, flag: str) -> bool:
         """Whether the request uses what ``flag`` (one of FLAGS) names."""
-        if flag in MEDIA:
-            return flag in (self._found or self._media)[0]
-        return self.tools if flag == "tools" else bool(getattr(self, flag))
+        return flag in self._media[0] if flag in MEDIA else bool(getattr(self, flag))
 
     @property
     def tools(self) -> bool:
@@ -129,7 +127,7 @@ class Facts:
     @property
     def input_tokens(self) -> int:
         """A guess from the size, media counted by the piece."""
-        _, count, held = self._found or self._media
+        _, count, held = self._media
         return -(-max(0, self.input_bytes - held) // BYTES_PER_TOKEN) + MEDIUM_TOKENS * count
 
     @property

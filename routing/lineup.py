@@ -21,22 +21,10 @@ MOST: Final = 20_000
 class Lineup:
     """The targets of a route for one endpoint and model. ``plain``: none is left out for what the operator has set, whatever
     the request. ``normal`` are those that are tried, ``spare`` those that stand in, and ``models`` the providers' models that must
-    be healthy. ``asks``: there are conditions or abilities. ``fixed``: priorities alone tell the order, which ``normal``
-    has."""
+    be healthy. ``asks`` are all conditions and abilities, each once. ``fixed``: priorities alone tell the order, which
+    ``normal`` has."""
 
-    __slots__ = (
-        "_conditions",
-        "_lacking",
-        "_longest",
-        "asks",
-        "fixed",
-        "models",
-        "normal",
-        "plain",
-        "quotes",
-        "route",
-        "spare",
-    )
+    __slots__ = ("asks", "fixed", "models", "normal", "plain", "route", "spare")
 
     def __init__(self, call: Call, route: Route, abilities: Mapping[tuple[int, str], Ability]) -> None:
         self.route = route
@@ -47,21 +35,12 @@ class Lineup:
         self.fixed = len({target.priority for target in normal}) == len(normal)
         self.normal = sorted(normal, key=PRIORITY) if self.fixed else normal
         self.models = tuple({(each.upstream.id, each.model or call.model): None for each in targets})
-        known = [abilities[model] for model in self.models if model in abilities]
-        self._conditions = tuple({each.conditions: None for each in targets if each.conditions is not None})
-        self._lacking = tuple({flag: None for each in known for flag, able in each.flags if not able})
-        self._longest = min((each.context_length for each in known if each.context_length), default=0)
-        self.asks = bool(self._conditions or self._lacking or self._longest)
+        found = [*(each.conditions for each in targets), *map(abilities.get, self.models)]
+        self.asks = tuple(dict.fromkeys(each for each in found if each is not None))
 
     def takes(self, facts: Facts) -> bool:
         """Whether all targets take a request, by their conditions and what their models can do."""
-        for conditions in self._conditions:
-            if conditions.reject(facts):
-                return False
-        for flag in self._lacking:
-            if facts.has(flag):
-                return False
-        return not self._longest or facts.least_tokens <= self._longest
+        return not any(each.reject(facts) for each in self.asks)
 
 
 def _is_plain(call: Call, target: Target) -> bool:

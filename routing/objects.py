@@ -47,7 +47,8 @@ def _id_of(value: Any) -> str:
     return value if isinstance(value, str) else _text(value.get("id")) if isinstance(value, dict) else ""
 
 
-def _items(value: Any) -> list[Doc]:
+def items(value: Any) -> list[Doc]:
+    """The objects in a list; none in what is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -109,7 +110,7 @@ def _in_object(node: Doc, path: str) -> Iterator[Found]:
 
 def _references(doc: Doc) -> Iterator[Found]:
     """Items of a Responses input that stand for ones that the upstream keeps; a bare ``{"id": …}`` needs no type."""
-    for n, item in enumerate(_items(doc.get("input"))):
+    for n, item in enumerate(items(doc.get("input"))):
         bare = set(item) <= {"id", "type"} and item.get("type") is None
         if (item.get("type") == "item_reference" or bare) and _text(item.get("id")):
             yield f"input[{n}].id", item["id"]
@@ -121,10 +122,10 @@ def made(api: str, doc: Doc) -> Iterator[tuple[str, str]]:
         yield "response", doc["id"]
         if found := _id_of(doc.get("conversation")):
             yield "conversation", found
-        for item in _items(doc.get("output")):
+        for item in items(doc.get("output")):
             yield from made_by_item(item)
     elif api == "chat":
-        for choice in _items(doc.get("choices")):
+        for choice in items(doc.get("choices")):
             message = choice.get("message") or choice.get("delta")
             if isinstance(message, dict) and (found := _id_of(message.get("audio"))):
                 yield "audio", found

@@ -16,8 +16,8 @@ MOST_REMEMBERED: Final = 5_000
 
 
 class Quote:
-    """``target`` and ``price`` are what it goes by, ``made`` the tokens of output, ``unbounded`` as in ``Bounds``; ``whole`` says whether
-    tokens are all that there is to count."""
+    """``target`` and ``price`` are what it goes by, ``made`` the tokens of output, ``unbounded`` as in
+    ``Bounds``; ``whole`` says whether tokens are all that there is to count."""
 
     __slots__ = ("_extra", "_lines", "_window", "made", "price", "target", "unbounded", "whole")
 

@@ -9,6 +9,7 @@ import orjson
 
 from providers.dialects.failures import CONTEXT_LENGTH
 from providers.hints import has, has_any
+from routing.objects import items
 
 #: OpenAI and Azure; Anthropic and Bedrock; Gemini; Cohere.
 CONTENT_POLICY: Final = re.compile(
@@ -51,11 +52,11 @@ def _is_filtered(doc: dict[str, Any]) -> bool:
     if isinstance(feedback := doc.get("promptFeedback"), dict) and feedback.get("blockReason"):
         return True
     if isinstance(details := doc.get("incomplete_details"), dict) and _is_word(details.get("reason")):
-        return not any(item.get("type") == "message" for item in _items(doc.get("output")))
+        return not any(item.get("type") == "message" for item in items(doc.get("output")))
     if _is_word(doc.get("stop_reason")):
-        return not any(block.get("text") for block in _items(doc.get("content")))
+        return not any(block.get("text") for block in items(doc.get("content")))
     for name in ("choices", "candidates"):
-        for choice in _items(doc.get(name)) if name in doc else ():
+        for choice in items(doc.get(name)) if name in doc else ():
             if _is_word(choice.get("finish_reason")) or _is_word(choice.get("finishReason")):
                 message = choice.get("message") or choice.get("delta") or choice.get("content") or {}
                 if not (isinstance(message, dict) and (message.get("content") or message.get("parts"))):
@@ -65,7 +66,3 @@ def _is_filtered(doc: dict[str, Any]) -> bool:
 
 def _is_word(reason: Any) -> bool:
     return reason.__class__ is str and reason in FILTERED
-
-
-def _items(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if item.__class__ is dict] if value.__class__ is list else []

@@ -96,11 +96,16 @@ def closely(call: Call, made: Table, gateway: Gateway) -> tuple[Any, bool]:
         return chosen(call, made, gateway), any(asked)
 
 
-def is_quick(made: Table, gateway: Gateway) -> bool:
-    call = imagined(CHAT, {}, {}, json.dumps({"model": MODEL, "messages": []}).encode(), Key(11, "main", 1), made)
-    call.resolved = made.find(MODEL, 1)
+def asked_for(made: Table, model: str) -> tuple[Call, lineup.Lineup]:
+    """The least call for a model, and its line-up."""
+    call = imagined(CHAT, {}, {}, json.dumps({"model": model, "messages": []}).encode(), Key(11, "main", 1), made)
+    call.resolved = made.find(model, 1)
     assert call.resolved is not None
-    known = lineup.lineup(call, call.resolved.route, made)
+    return call, lineup.lineup(call, call.resolved.route, made)
+
+
+def is_quick(made: Table, gateway: Gateway) -> bool:
+    call, known = asked_for(made, MODEL)
     return choosing._untroubled(call, gateway.traffic, known, Lazy(call, gateway.traffic))
 
 
@@ -137,11 +142,8 @@ def test_all_take_a_request_where_none_rejects_it(site: dict[str, Any]) -> None:
     assert found.asks or found.takes(facts)
 
 
-def asked(made: Table, model: str = MODEL) -> lineup.Lineup:
-    call = imagined(CHAT, {}, {}, json.dumps({"model": model, "messages": []}).encode(), Key(11, "main", 1), made)
-    resolved = made.find(model, 1)
-    assert resolved is not None
-    return lineup.lineup(call, resolved.route, made)
+def asked(made: Table, model: str) -> lineup.Lineup:
+    return asked_for(made, model)[1]
 
 
 def test_it_is_found_once_for_each_snapshot_and_model() -> None:

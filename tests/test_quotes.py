@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -17,7 +17,8 @@ from routing.bounds import bound, demand
 from routing.estimate import Estimate
 from routing.quotes import Quote
 from routing.table import Target
-from tenants.leases import MOST
+from tenants.leases import MONEY, MOST
+from tenants.price_table import Prices
 from tenants.pricing import Price, Rates, Tariff
 from tenants.units import BadUnits
 from tenants.worst_case import worst_case
@@ -128,27 +129,52 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.asyncio
-async def test_requests_that_ask_alike_reserve_what_each_would_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the price changes between them, and where no more quotes can be remembered."""
-    monkeypatch.setattr(estimate, "MOST_REMEMBERED", 2)
-    plain: list[bool] = []
+class Found(NamedTuple):
+    plain: bool
+    amounts: dict[str, int]
+
+
+def closely_checked(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
+    """What is estimated from now on, each once more without a quote: that must find the same."""
+    checked: list[Found] = []
 
     class Checked(Estimate):
         def require(self, **given: Any) -> None:
             super().require(**given)
             found = self.amounts, self.outputs, self.cap
-            plain.append(self.asked.plain)
+            checked.append(Found(self.asked.plain, self.amounts))
             self.asked = self.asked._replace(plain=False)
             super().require(**given)
             assert (self.amounts, self.outputs, self.cap) == found
 
     monkeypatch.setattr(funds, "Estimate", Checked)
+    return checked
+
+
+@pytest.mark.asyncio
+async def test_requests_that_ask_alike_reserve_what_each_would_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no more quotes can be remembered."""
+    monkeypatch.setattr(estimate, "MOST_REMEMBERED", 2)
+    checked = closely_checked(monkeypatch)
     async with bank(site(budget(100 * DOLLAR), limit("tokens", 10**9)), lambda _: answered()) as (running, _):
         for fields in BODIES * 3:
             reply: httpx.Response = await running.client.post("/v1/chat/completions", json=asking(**fields))
             assert reply.status_code == 200, reply.text
-    assert plain == [*[True] * 5, False] * 3
+    assert [each.plain for each in checked] == [*[True] * 5, False] * 3
+
+
+@pytest.mark.asyncio
+async def test_a_quote_ends_with_the_version_of_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = closely_checked(monkeypatch)
+    versions = [
+        Price(name, {"": Tariff(Rates({"output_tokens": rate}))}) for name, rate in (("v1", 10**9), ("v2", 10**10))
+    ]
+    async with bank(site(budget(100 * DOLLAR)), lambda _: answered()) as (running, _):
+        for place in (0, 1, 1, 0):
+            monkeypatch.setattr(Prices, "find", lambda *_, at=place: versions[at])
+            assert (await running.client.post("/v1/chat/completions", json=asking(max_tokens=50))).status_code == 200
+    money = [each.amounts[MONEY] for each in checked]
+    assert money == [money[0], 10 * money[0], 10 * money[0], money[0]]
 
 
 @pytest.mark.asyncio

@@ -60,8 +60,8 @@ _PROVIDER = {
     "max_waiting": 1000,
     "models": [{"name": "bench", "abilities": {"tools": False}}],
 }
-_ROUTE = {"strategy": "least_in_flight", "keep_alive": 30, "deadline": 300}
-_CONDITIONS = {"max_input_tokens": 100_000, "images": False, "not_tags": ["batch"], "not_tenants": ["idle"]}
+ROUTE: dict[str, Any] = {"strategy": "least_in_flight", "keep_alive": 30, "deadline": 300}
+CONDITIONS = {"max_input_tokens": 100_000, "images": False, "not_tags": ["batch"], "not_tenants": ["idle"]}
 _SPARE = {"provider": "spare", "model": "bench", "fallback_for": "both"}
 _HOOKS = [
     {"name": "Redact", "tenant": "idle", "options": {"restore": True}},
@@ -76,9 +76,9 @@ def program(document: dict[str, Any], whole_url: str) -> None:
     document["providers"] = [{**each, **_PROVIDER} for each in document["providers"]]
     document["providers"] += [{"name": name, **provider} for name in ("second", "spare")]
     for route in document["routes"]:
-        first = {**route["targets"][0], "conditions": _CONDITIONS}
+        first = {**route["targets"][0], "conditions": CONDITIONS}
         others = [{**first, "provider": "second", "priority": 1}, _SPARE]
-        route |= {**_ROUTE, "targets": [first, *others]}
+        route |= {**ROUTE, "targets": [first, *others]}
     document["routes"].append({"model": "idle", "targets": [{"provider": "second"}]})
     document["tenants"].append({"name": "idle"})
     document["hooks"] = _HOOKS

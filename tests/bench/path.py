@@ -52,6 +52,7 @@ from tenants.refills import Refills
 from tenants.spooled import SpooledLedger
 from tenants.terms import Rule
 from tenants.wallet import Wallet
+from tests.bench.gateway import CONDITIONS, ROUTE
 from tests.bench.load import KEY, PROMPT
 from tests.bench.upstream import WHOLE
 
@@ -151,16 +152,14 @@ def programmed(root: Path) -> Gateway:
     made = gateway(root)
     upstream = replace(made.table.upstreams[1], max_concurrent=10_000, max_waiting=1000)
     others = [replace(upstream, id=number, name=name) for number, name in ((2, "second"), (3, "spare"))]
-    conditions = read_conditions(
-        {"max_input_tokens": 100_000, "images": False, "not_tags": ["batch"], "not_tenants": ["idle"]}
-    )
+    conditions = read_conditions(CONDITIONS)
     first = Target(1, upstream, "bench", conditions=conditions)
     targets = (
         first,
         Target(2, others[0], "bench", conditions=conditions, priority=1),
         Target(3, others[1], "bench", fallback_for="both"),
     )
-    route = Route(1, "bench", targets, strategy="least_in_flight", keep_alive=30, deadline=300)
+    route = Route(1, "bench", targets, **ROUTE)
     classes = {"Redact": Redact, "BlockSecrets": BlockSecrets}
     rows = [Row("Redact", '{"restore": true}', tenant_id=2), Row("BlockSecrets", route_id=2)]
     table = replace(
