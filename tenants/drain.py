@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
@@ -18,10 +17,11 @@ from django.db import DataError, IntegrityError, OperationalError, connections, 
 from django.utils import timezone
 
 from tenants import lease_store, rollups
+from tenants.columns import Columns
 from tenants.leases import MOST, read_label
 from tenants.ledger import Entry
 from tenants.models import Notice, SpoolPosition, Usage
-from tenants.rows import row, tidy
+from tenants.rows import table, tidy
 from tenants.spool_reader import Position
 from tenants.spool_rows import Overtaken
 from tenants.statements import Statements, writing
@@ -32,7 +32,6 @@ Charge = tuple[str, int]
 
 POISON = (DataError, IntegrityError, TypeError, ValueError, OverflowError, AttributeError)
 """What storing an entry raises because of the entry, not because of the database."""
-_YIELD = 50
 _BUDGET = re.compile(r"b(\d{1,18})\.\d+")
 _MOST_NUMBER, _MOST_COUNTER, _MOST_SUBJECT = 2**63 - 1, 100, 255
 
@@ -48,33 +47,28 @@ class Step(NamedTuple):
         return self.after.segment << 40 | self.after.offset
 
 
-def write(entries: Sequence[Entry], using: str = "default", step: Step | None = None) -> int:
+def write(entries: Columns | Sequence[Entry], using: str = "default", step: Step | None = None) -> int:
     """Store those entries that are not stored yet, with their rollups and, where they are a ``step`` of a spool, with all
     that goes with it; returns how many it has refused, having logged each with all it holds. Raises Overtaken where
     another drain has done the step; django.db.Error, with nothing stored, when the database is away.
     """
     try:
-        _write_new(entries, using, step)
+        _write_new(entries if isinstance(entries, Columns) else Columns.of(entries), using, step)
     except (OperationalError, Overtaken):
         raise
     except Exception:
-        return _write_carefully(entries, using, step)
+        return _write_carefully(entries.entries if isinstance(entries, Columns) else entries, using, step)
     return 0
 
 
-def _write_new(entries: Sequence[Entry], using: str, step: Step | None) -> None:
-    sqlite = connections[using].vendor == "sqlite"
-    rows = []
-    for number, entry in enumerate(entries):
-        if not number % _YIELD:
-            time.sleep(0)  # requests need the interpreter more than we do
-        rows.append(row(entry, sqlite=sqlite))
+def _write_new(columns: Columns, using: str, step: Step | None) -> None:
+    rows = table(columns, sqlite=connections[using].vendor == "sqlite")
     with writing(using) as statements:
         _advance(step, using)
         if rows:
             statements.insert(rows)
-            rollups.store(statements, entries)
-        _charge(step, [charge for entry in entries for charge in entry.charges.items()], using)
+            rollups.store(statements, columns)
+        _charge(step, [charge for charges in columns["charges"] for charge in charges.items()], using)
 
 
 def _write_carefully(entries: Sequence[Entry], using: str, step: Step | None) -> int:
@@ -99,7 +93,7 @@ def _write_carefully(entries: Sequence[Entry], using: str, step: Step | None) ->
             if _is_id(entry.id):
                 stored.add(entry.id)
             charges += _sound(entry)
-        rollups.store(statements, added)
+        rollups.store(statements, Columns.of(added))
         _charge(step, charges, using)
     return refused
 
@@ -110,10 +104,12 @@ def _is_id(value: object) -> bool:
 
 def _insert_one(statements: Statements, entry: Entry, using: str) -> None:
     tidy(entry)
-    rollups.hourly([entry])  # what cannot be summed must not become a row
-    values = row(entry, sqlite=connections[using].vendor == "sqlite")
+    columns = Columns.of([entry])
+    rows = table(columns, sqlite=connections[using].vendor == "sqlite")
+    entry.declared = list(columns["declared"][0])
+    rollups.hourly(columns)  # what cannot be summed must not become a row
     with transaction.atomic(using=using):
-        statements.insert([values])
+        statements.insert(rows)
 
 
 def _advance(step: Step | None, using: str) -> None:

@@ -28,7 +28,7 @@ class Spools:
     """One turn after another, by one thread. ``written``, ``refused``, ``failures`` (in a row), ``failed`` and ``seconds``
     spent writing are for metrics; ``options`` are of the spools that it recovers."""
 
-    def __init__(self, root: Path, *, batch: int = 1000, using: str = "default", **options: Any) -> None:
+    def __init__(self, root: Path, *, batch: int = 4000, using: str = "default", **options: Any) -> None:
         self.root, self.batch, self.using = root, batch, using
         self.sweep = Sweep(root, using, **options)
         self.backlog = Backlog(root, batch)
@@ -76,11 +76,11 @@ class Spools:
             batch = read(self.root, self._read.get(owner, stored), self.batch)
             self.backlog.count(batch)
             self.tell()
-            news = batch.entries or batch.position.segment != stored.segment
+            news = batch.columns or batch.position.segment != stored.segment
             if news and not self._store(stored, batch):
                 continue
             self._read[owner] = batch.position
-            if len(batch.entries) < self.batch:
+            if len(batch.columns) < self.batch:
                 break
         if self.sweep.end(self._position(owner)):
             self._forget(owner)
@@ -95,12 +95,12 @@ class Spools:
         """False if another drain was quicker: then what it has left is still to be read."""
         began = time.perf_counter()
         try:
-            self.refused += write(batch.entries, self.using, Step(stored, batch.position))
+            self.refused += write(batch.columns, self.using, Step(stored, batch.position))
         except Overtaken:
             self._forget(stored.owner)
             return False
         self.seconds += time.perf_counter() - began
-        self.written += len(batch.entries)
+        self.written += len(batch.columns)
         self._stored[stored.owner] = batch.position
         self.backlog.start(batch.position)
         acknowledge(self.root, batch.position)

@@ -56,12 +56,12 @@ class Backlog:
 
     def count(self, batch: Batch) -> None:
         """The first entries that wait: exact where they are all, else by the bytes that the others take."""
-        entries, start = batch.entries, self._starts[batch.position.owner]
-        rows = len(entries)
+        columns, start = batch.columns, self._starts[batch.position.owner]
+        rows = len(columns)
         if rows >= self.limit:
             behind = backlog(self.root, [batch.position])
             rows += rows * behind // max(1, backlog(self.root, [start]) - behind)
-        oldest = entries[0].created_at + entries[0].duration_us / 1e6 if entries else 0.0
+        oldest = columns["created_at"][0] + columns["duration_us"][0] / 1e6 if rows else 0.0
         self._waiting[start.owner] = rows, oldest
 
     def look(self) -> None:

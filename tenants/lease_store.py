@@ -174,8 +174,11 @@ def settle(
     with transaction.atomic(using=connection.alias):
         if not statements.begin_settlement(connection, owner, sequence, now):
             return []
-        sums: defaultdict[Label, int] = defaultdict(int)
+        texts: defaultdict[str, int] = defaultdict(int)  # the same come again and again: each is read once
         for text, amount in charges:
+            texts[text] += amount
+        sums: defaultdict[Label, int] = defaultdict(int)
+        for text, amount in texts.items():
             sums[read_label(text)] += amount
         return _charge(connection, owner, sums, now) if sums else []
 

@@ -7,12 +7,12 @@ error kind, so a client that left counts as one. ``unpriced`` counts requests th
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from tenants import histogram
-from tenants.ledger import Entry
+from tenants.columns import Columns
 from tenants.models import Rollup, TagDay, TagHour, UsageDay, UsageHour
 from tenants.statements import ROLLUP_SUMS, Row, Statements
 from tenants.usage import Sums
@@ -22,8 +22,6 @@ HOUR = 3600
 Key: TypeAlias = tuple[Any, ...]
 """Of a model's KEY; the start in whole hours since the epoch."""
 
-_key_and_names = attrgetter(*Rollup.KEY[1:], *Rollup.NAMES)
-_tokens = attrgetter(*ROLLUP_SUMS[2:7])
 
 
 class Sum:
@@ -31,20 +29,8 @@ class Sum:
 
     __slots__ = ("latency", "names", "sums")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self.sums = [0] * len(ROLLUP_SUMS)
-        self.latency = 0
-
-    def count(self, entry: Entry) -> None:
-        tokens, cost = _tokens(entry), entry.cost
-        if entry.kind != "charge":
-            self.sums = list(map(operator.add, self.sums, (0, 0, *tokens, cost or 0, 0, 0)))
-            return
-        error = entry.status >= 400 or entry.error_kind != ""
-        unpriced = cost is None and (entry.status < 400 or entry.input_tokens > 0 or entry.output_tokens > 0)
-        self.sums = list(map(operator.add, self.sums, (1, error, *tokens, cost or 0, unpriced, entry.duration_us)))
-        self.latency += histogram.one(entry.duration_us)
+    def __init__(self, names: tuple[str, ...], sums: Sequence[int] = (0,) * len(ROLLUP_SUMS), latency: int = 0) -> None:
+        self.names, self.sums, self.latency = names, sums, latency
 
     def include(self, other: Sum) -> None:
         self.names = other.names
@@ -52,30 +38,60 @@ class Sum:
         self.latency += other.latency
 
 
-def hourly(entries: Iterable[Entry]) -> dict[Key, Sum]:
+class Additions:
+    """What each entry adds to the sums of its keys."""
+
+    def __init__(self, columns: Columns) -> None:
+        kinds, statuses, costs = columns["kind"], columns["status"], columns["cost"]
+        inputs, outputs = columns["input_tokens"], columns["output_tokens"]
+        requests = [kind == "charge" for kind in kinds]
+        errors = [
+            request and (status >= 400 or error != "")
+            for request, status, error in zip(requests, statuses, columns["error_kind"], strict=True)
+        ]
+        unpriced = [
+            cost is None and request and (status < 400 or given > 0 or made > 0)
+            for request, cost, status, given, made in zip(requests, costs, statuses, inputs, outputs, strict=True)
+        ]
+        known = [cost or 0 for cost in costs]
+        durations = [us if request else 0 for request, us in zip(requests, columns["duration_us"], strict=True)]
+        tokens = [columns[name] for name in ROLLUP_SUMS[2:7]]
+        self._sums = list(zip(requests, errors, *tokens, known, unpriced, durations, strict=True))
+        self._latencies = [histogram.one(us) if one else 0 for one, us in zip(requests, durations, strict=True)]
+
+    def of(self, places: list[int], names: tuple[str, ...]) -> Sum:
+        """Of the entries at these places."""
+        sums = [self._sums[place] for place in places]
+        return Sum(names, list(map(sum, zip(*sums, strict=True))), sum([self._latencies[place] for place in places]))
+
+
+def hourly(columns: Columns, additions: Additions | None = None) -> dict[Key, Sum]:
     """The sums of entries by hour, tenant, project, key, route and provider."""
-    sums: dict[Key, Sum] = {}
-    for entry in entries:
-        tenant_id, project_id, key_id, route, provider_id, *names = _key_and_names(entry)
-        key = (int(entry.created_at // HOUR), tenant_id, project_id, key_id, route, provider_id)
-        found = sums.get(key)
-        if found is None:
-            found = sums[key] = Sum(tuple(names))
-        found.count(entry)
-    return sums
+    places: defaultdict[Key, list[int]] = defaultdict(list)
+    for place, key in enumerate(zip(_hours(columns), *map(columns.__getitem__, Rollup.KEY[1:]), strict=True)):
+        places[key].append(place)
+    names = [columns[name] for name in Rollup.NAMES]
+    additions = additions or Additions(columns)
+    return {
+        key: additions.of(found, tuple([column[found[-1]] for column in names])) for key, found in places.items()
+    }
 
 
-def tagged(entries: Iterable[Entry]) -> dict[Key, Sum]:
+def tagged(columns: Columns, additions: Additions | None = None) -> dict[Key, Sum]:
     """The sums of entries by hour, tenant and declared tag; an entry counts once for each tag."""
-    sums: dict[Key, Sum] = {}
-    for entry in entries:
-        for tag in dict.fromkeys(entry.declared):
-            key = (int(entry.created_at // HOUR), entry.tenant_id, tag)
-            found = sums.get(key)
-            if found is None:
-                found = sums[key] = Sum((entry.tenant,))
-            found.count(entry)
-    return sums
+    if not any(columns["declared"]):
+        return {}
+    tenants, places = columns["tenant"], defaultdict[Key, list[int]](list)
+    found = zip(_hours(columns), columns["tenant_id"], columns["declared"], strict=True)
+    for place, (hour, tenant_id, tags) in enumerate(found):
+        for tag in dict.fromkeys(tags):
+            places[hour, tenant_id, tag].append(place)
+    additions = additions or Additions(columns)
+    return {key: additions.of(found, (tenants[found[-1]],)) for key, found in places.items()}
+
+
+def _hours(columns: Columns) -> list[int]:
+    return [int(moment // HOUR) for moment in columns["created_at"]]
 
 
 def daily(hours: Mapping[Key, Sum]) -> dict[Key, Sum]:
@@ -90,10 +106,13 @@ def daily(hours: Mapping[Key, Sum]) -> dict[Key, Sum]:
     return sums
 
 
-def store(statements: Statements, entries: Sequence[Entry]) -> None:
+def store(statements: Statements, columns: Columns) -> None:
     """Add entries, stored as rows in the same transaction, to the rollups. Raises what the database raises."""
-    _store(statements, UsageHour, UsageDay, hourly(entries))
-    _store(statements, TagHour, TagDay, tagged(entries))
+    if not columns:
+        return
+    additions = Additions(columns)
+    _store(statements, UsageHour, UsageDay, hourly(columns, additions))
+    _store(statements, TagHour, TagDay, tagged(columns, additions))
 
 
 def _store(statements: Statements, hour: type[Sums], day: type[Sums], sums: Mapping[Key, Sum]) -> None:

@@ -1,4 +1,4 @@
-"""From an ``Entry`` to the parameters of one INSERT into Usage: whatever a client or an upstream sent, a row that any
+"""From entries to the parameters of an INSERT into Usage: whatever a client or an upstream sent, a row that any
 database takes. Text is cut to its column, NULs and lone surrogates are replaced, counts beyond all reason are cut.
 """
 
@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import json
 import logging
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter, gt, index
+from operator import attrgetter, index
 from typing import Any
+from uuid import UUID
 
 from django.db import models
 
+from tenants.columns import Columns
 from tenants.ledger import Entry
 from tenants.models import Usage
 
 log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
+Column = Sequence[Any]
 
 MOST = 10**12
 """No request has more tokens or microseconds than this; a larger count would overflow the sums of others."""
@@ -30,12 +35,12 @@ MOST_TEXT = 10_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS: dict[str, models.Field[Any, Any]] = {field.attname: field for field in Usage._meta.concrete_fields}
-_CONVERTED = (
-    *("id", "corrects", "created_at", "stream", "estimated", "interrupted", "bound_exceeded", "cost", "first_byte_us"),
-    *("tags", "declared", "decision", "billed", "charged_to"),
-)
+_FLAGS, _LISTS = ("stream", "estimated", "interrupted", "bound_exceeded"), ("tags", "declared")
+_PLAIN = ("cost", "first_byte_us", "decision", "billed", "charged_to")
 _TEXTS = tuple(name for name, field in _FIELDS.items() if isinstance(field, models.CharField))
-_COUNTS = tuple(name for name in _FIELDS if name not in _CONVERTED + _TEXTS)
+_COUNTS = tuple(
+    name for name in _FIELDS if name not in ("id", "corrects", "created_at", *_FLAGS, *_LISTS, *_PLAIN, *_TEXTS)
+)
 _SIZES: tuple[int, ...] = tuple(_FIELDS[name].max_length or 0 for name in _TEXTS)
 _BOUNDS = dict.fromkeys(_COUNTS, MOST) | {
     "status": MOST_SMALL,
@@ -43,44 +48,105 @@ _BOUNDS = dict.fromkeys(_COUNTS, MOST) | {
     "first_byte_us": MOST,
     "cost": MOST_COST,
 }
-_texts, _counts = attrgetter(*_TEXTS), attrgetter(*_COUNTS)
 
-COLUMNS = _CONVERTED + _TEXTS + _COUNTS
-"""Of a row that ``row`` makes. They are Usage's columns by name: none of its fields is a relation."""
+class Untidy(Exception):
+    """Something in a batch must be made fit for its column first."""
 
 
-def row(entry: Entry, *, sqlite: bool) -> Row:
-    """The values of COLUMNS; the entry itself is tidied where that is needed, so that sums of entries are
-    sums of rows. Raises TypeError, ValueError, OverflowError or AttributeError where a field is not of its type."""
-    texts: tuple[str, ...] = _texts(entry)
-    counts: tuple[int, ...] = _counts(entry)
-    tags = json.dumps(entry.tags) if entry.tags else "[]"
-    joined = "".join(texts)
-    odd_text = not joined.isascii() or "\0" in joined or any(map(gt, map(len, texts), _SIZES))
-    if odd_text or max(counts) > MOST or min(counts) < 0 or "\\u" in tags or len(tags) > TAG_SIZE:
+def table(columns: Columns, *, sqlite: bool) -> list[Row]:
+    """The values of COLUMNS for each entry. ``columns`` are tidied where that is needed, so that their sums are sums of
+    rows. Raises TypeError, ValueError, OverflowError or AttributeError where a field is not of its type."""
+    try:
+        _check(columns)
+    except Untidy:
+        _tidy(columns)
+    if any(columns["declared"]):
+        columns.replace("declared", [told_apart(tags) if tags else tags for tags in columns["declared"]])
+    converted = [convert(columns[name]) for name, convert in (_TO_SQLITE if sqlite else _TO_OTHERS).items()]
+    ids = [f"{id:032x}" for id in columns.ids]
+    rest = [columns[name] for name in (*_PLAIN, *_TEXTS, *_COUNTS)]
+    return list(zip(ids, *converted, *rest, strict=True))
+
+
+def _check(columns: Columns) -> None:
+    """Raises Untidy; TypeError where something is not of its type."""
+    for name, size in zip(_TEXTS, _SIZES, strict=True):
+        texts = columns[name]
+        time.sleep(0)  # in a thread beside requests, they need the interpreter more than we do
+        joined = "".join(texts)
+        if joined and (not storable(joined) or max(map(len, texts)) > size):
+            raise Untidy(name)
+    for name in _COUNTS:
+        counts = columns[name]
+        if counts and (max(counts) > MOST or min(counts) < 0):
+            raise Untidy(name)
+    # The other texts are written by routing as ASCII without a NUL, and small; but ``charged_to`` names end users.
+    if not storable("".join(columns["charged_to"])):
+        raise Untidy("charged_to")
+    for tags in filter(None, columns["tags"]):
+        if len(tags) > TAGS or not storable("".join(tags)) or max(map(len, tags)) > TAG_SIZE:
+            raise Untidy("tags")
+
+
+def _tidy(columns: Columns) -> None:
+    entries = columns.entries
+    for entry in entries:
         tidy(entry)
-        texts, counts, tags = _texts(entry), _counts(entry), json.dumps(entry.tags)
-    declared = json.dumps(_told_apart(entry)) if entry.declared else "[]"
-    created_at = moment(entry.created_at)
-    # Written by routing.decision and routing.charging as ASCII without a NUL, and small.
-    decision, billed = entry.decision, entry.billed
-    charged_to = entry.charged_to
-    if charged_to and ("\0" in charged_to or not charged_to.isascii()):  # it names end users
-        charged_to = clean(charged_to, MOST_TEXT)
-    flags = (bool(entry.stream), bool(entry.estimated), bool(entry.interrupted), bool(entry.bound_exceeded))
-    told = (entry.cost, entry.first_byte_us, tags, declared, decision, billed, charged_to, *texts, *counts)
-    if not sqlite:
-        return (entry.id, entry.corrects, created_at, *flags, *told)
-    # As Django's adapters would write them; sqlite3 takes exact ints and strings without asking an adapter.
-    corrects = entry.corrects and entry.corrects.hex
-    return (entry.id.hex, corrects, str(created_at)[:-6], *map(int, flags), *told)
+    for name in (*_TEXTS, *_BOUNDS, "charged_to", "tags"):
+        columns.replace(name, list(map(attrgetter(name), entries)))
 
 
-def _told_apart(entry: Entry) -> list[str]:
-    """Its declared tags, each once, as they can be stored: tidied in the entry, too."""
-    kept = dict.fromkeys(clean(tag, DECLARED_SIZE) for tag in entry.declared[:TAGS])
-    entry.declared = list(kept)
-    return entry.declared
+def storable(text: str) -> bool:
+    """Whether every database takes it."""
+    if text.isascii():
+        return "\0" not in text
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+
+
+def told_apart(tags: list[str]) -> list[str]:
+    """Declared tags, each once, as they can be stored."""
+    return list(dict.fromkeys(clean(tag, DECLARED_SIZE) for tag in tags[:TAGS]))
+
+
+def _lists(column: Column) -> Column:
+    return [json.dumps(each) if each else "[]" for each in column]
+
+
+def _flags(column: Column) -> Column:
+    return list(map(bool, column))
+
+
+def _bits(column: Column) -> Column:
+    return list(map(int, map(bool, column)))
+
+
+def _ids(column: Column) -> Column:
+    """As hexadecimal digits. From JSON, ids are texts."""
+    return [each and (UUID(each) if isinstance(each, str) else each).hex for each in column]
+
+
+def _moments(column: Column) -> Column:
+    return list(map(moment, column))
+
+
+def _moments_of_sqlite(column: Column) -> Column:
+    return [str(moment(seconds))[:-6] for seconds in column]
+
+
+# For SQLite as Django's adapters would write it; sqlite3 takes exact ints and strings without asking an adapter.
+_TO_SQLITE: dict[str, Callable[[Column], Column]] = {
+    "corrects": _ids,
+    "created_at": _moments_of_sqlite,
+    **dict.fromkeys(_FLAGS, _bits),
+    **dict.fromkeys(_LISTS, _lists),
+}
+_TO_OTHERS = _TO_SQLITE | {"created_at": _moments} | dict.fromkeys(_FLAGS, _flags)
+
+COLUMNS = ("id", *_TO_SQLITE, *_PLAIN, *_TEXTS, *_COUNTS)
+"""Of a row that ``table`` makes. They are Usage's columns by name: none of its fields is a relation."""
 
 
 def moment(seconds: float) -> datetime:
@@ -94,6 +160,7 @@ def tidy(entry: Entry) -> None:
     for name, size in zip(_TEXTS, _SIZES, strict=True):
         setattr(entry, name, clean(str(getattr(entry, name) or ""), size))
     entry.tags = [clean(str(tag), TAG_SIZE) for tag in entry.tags[:TAGS]]
+    entry.charged_to = clean(entry.charged_to, MOST_TEXT)
     for name, most in _BOUNDS.items():
         value = getattr(entry, name)
         if value is not None and abs(index(value)) > most:

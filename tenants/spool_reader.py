@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tenants.columns import Columns
 from tenants.ledger import Entry
 from tenants.spool_owners import CLOSED, hold, remove
 from tenants.spool_records import (
@@ -30,7 +31,9 @@ from tenants.spool_records import (
     read_entry,
     read_fields,
     read_intent,
+    read_values,
     scan,
+    settlements,
 )
 from tenants.spool_segment import following, path_of, segments
 
@@ -50,17 +53,22 @@ class Position:
 
 @dataclass(slots=True)
 class Batch:
-    """Settled entries in the order of their settlement, and where the next ones begin."""
+    """What was settled, in the order of settlement, and where the next begins."""
 
     position: Position
-    entries: list[Entry] = field(default_factory=list)
+    columns: Columns = field(default_factory=Columns)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Made anew by each call."""
+        return self.columns.entries
 
 
 def read(root: Path, position: Position, limit: int = 1000) -> Batch:
     """At most ``limit`` entries behind ``position``. Store the batch's position even if there are none. Raises OSError."""
     batch = Batch(position)
     directory = root / position.owner
-    while len(batch.entries) < limit:
+    while len(batch.columns) < limit:
         number = batch.position.segment
         # Whether it is sealed is asked before its end is looked for: nothing is added in between.
         successor = following(directory, number)
@@ -152,7 +160,7 @@ def ended(directory: Path, position: Position) -> bool:
         return True
     batch = read(directory.parent, position, 1)
     size = path_of(directory, numbers[-1]).stat().st_size
-    return not batch.entries and (batch.position.segment, batch.position.offset) >= (numbers[-1], size)
+    return not batch.columns and (batch.position.segment, batch.position.offset) >= (numbers[-1], size)
 
 
 def _read_segment(directory: Path, batch: Batch, limit: int, *, sealed: bool) -> bool:
@@ -162,10 +170,10 @@ def _read_segment(directory: Path, batch: Batch, limit: int, *, sealed: bool) ->
         names = _names(file.read(_HEADER))
         size = os.fstat(file.fileno()).st_size
         whole = False
-        while len(batch.entries) < limit and batch.position.offset < size:
+        while len(batch.columns) < limit and batch.position.offset < size:
             file.seek(batch.position.offset)
             before = batch.position
-            _take(path, batch, limit, scan(file.read() if whole else file.read(_CHUNK), whole and sealed), names)
+            _take(path, batch, limit, file.read() if whole else file.read(_CHUNK), names, final=whole and sealed)
             if batch.position != before:
                 whole = False
             elif whole:
@@ -180,16 +188,17 @@ def _names(beginning: bytes) -> Sequence[str]:
     return read_fields(first) if first and plain(first.kind) == HEADER else FIELDS
 
 
-def _take(path: Path, batch: Batch, limit: int, records: Iterator[Record], names: Sequence[str]) -> None:
-    base, end = batch.position, 0
-    for record in records:
+def _take(path: Path, batch: Batch, limit: int, data: bytes, names: Sequence[str], *, final: bool) -> None:
+    base, columns = batch.position, batch.columns
+    end = settlements(data, limit - len(columns), columns.add) if names is FIELDS else 0
+    for record in scan(data, final, end) if len(columns) < limit else ():
         kind = plain(record.kind)
         if kind == SETTLEMENT:
-            batch.entries.append(read_entry(record, names))
+            columns.add(record.id, read_values(record, names))
         elif kind == DAMAGE:
             _report(path, base.offset + record.start, record)
         end = record.end
-        if len(batch.entries) >= limit:
+        if len(columns) >= limit:
             break
     batch.position = Position(base.owner, base.segment, base.offset + end)
 

@@ -8,7 +8,7 @@ that names the columns of ``Entry``, so a later version reads what an earlier on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from operator import attrgetter
@@ -36,11 +36,11 @@ MOST: Final = 1 << 20
 _MOST_TEXT, _MOST_ITEMS = 1_000, 32
 
 _HEAD: Final = Struct("<BBII")
-_dumps, _pack, _unpack = orjson.dumps, _HEAD.pack, _HEAD.unpack_from
+_dumps, _loads, _pack, _unpack = orjson.dumps, orjson.loads, _HEAD.pack, _HEAD.unpack_from
 _ID: Final = 16
 SMALLEST: Final = _HEAD.size + _ID
 
-_values = attrgetter(*FIELDS)
+values_of = attrgetter(*FIELDS)
 
 Bounds = Mapping[Any, int]
 """Nano-dollars by budget: the most that a request may cost each. A budget is named by an int or a str."""
@@ -68,15 +68,15 @@ class Record(NamedTuple):
 
 
 def write_intent(entry: Entry, bounds: Bounds, price_version: int | str) -> bytes:
-    return _write(INTENT, entry.id.int, (price_version, tuple(bounds.items()), _values(entry)))
+    return _write(INTENT, entry.id.int, (price_version, tuple(bounds.items()), values_of(entry)))
 
 
 def write_checkpoint(entry: Entry) -> bytes:
-    return _write(CHECKPOINT, entry.id.int, _values(entry))
+    return _write(CHECKPOINT, entry.id.int, values_of(entry))
 
 
 def write_settlement(entry: Entry) -> bytes:
-    return _write(SETTLEMENT, entry.id.int, _values(entry))
+    return _write(SETTLEMENT, entry.id.int, values_of(entry))
 
 
 def write_void(id: UUID) -> bytes:
@@ -116,10 +116,30 @@ def _cut(value: Any) -> Any:
     return value if value is None or isinstance(value, int | float | UUID | dict) else str(value)[:_MOST_TEXT]
 
 
-def scan(data: bytes, final: bool) -> Iterator[Record]:
-    """The records of ``data`` in their order. ``final`` says that nothing will be added: then what is no record is told
-    as damage and looked behind for records; otherwise it is the end, since the rest may be about to be written."""
+def settlements(data: bytes, most: int, add: Callable[[int, list[Any]], None]) -> int:
+    """Give ``add`` the id and the values of at most ``most`` settlements from the beginning of ``data``, whose columns are
+    FIELDS. Where it has stopped: behind the last one, or before something that only ``scan`` understands."""
     place, size = 0, len(data)
+    while most > 0 and size - place >= SMALLEST:
+        mark, kind, length, checksum = _unpack(data, place)
+        begin = place + _HEAD.size
+        end = begin + length
+        if mark != MARK or kind not in KINDS or kind == HEADER or not _ID <= length <= MOST or end > size:
+            break
+        body = data[begin:end]
+        if crc32(body, length << 8 | kind) != checksum:
+            break
+        if kind == SETTLEMENT:
+            add(int.from_bytes(body[:_ID], "big"), _loads(body[_ID:]))
+            most -= 1
+        place = end
+    return place
+
+
+def scan(data: bytes, final: bool, place: int = 0) -> Iterator[Record]:
+    """The records of ``data`` in their order, from ``place`` on. ``final`` says that nothing will be added: then what is no record is told
+    as damage and looked behind for records; otherwise it is the end, since the rest may be about to be written."""
+    size = len(data)
     while place < size:
         found = _record(data, place, size)
         if found is None:
@@ -165,25 +185,36 @@ def read_fields(record: Record) -> Sequence[str]:
 
 
 def read_entry(record: Record, names: Sequence[str] = FIELDS) -> Entry:
-    return _entry(record.id, _read(record), names)
+    return with_id(record.id, read_values(record, names))
+
+
+def read_values(record: Record, names: Sequence[str] = FIELDS) -> Sequence[Any]:
+    """Of FIELDS, as JSON has told them."""
+    return _in_order(_read(record), names)
 
 
 def read_intent(record: Record, names: Sequence[str] = FIELDS) -> Intent:
     price_version, bounds, values = _read(record)
-    return Intent(_entry(record.id, values, names), dict(bounds), price_version)
+    return Intent(with_id(record.id, _in_order(values, names)), dict(bounds), price_version)
 
 
 def _read(record: Record) -> Any:
-    return (json if record.kind & _ODD else orjson).loads(record.payload)
+    return (json.loads if record.kind & _ODD else _loads)(record.payload)
 
 
-def _entry(id: int, values: list[Any], names: Sequence[str]) -> Entry:
-    if names is not FIELDS:
-        given = dict(zip(names, values, strict=False))
-        usual = _values(Entry(UUID(int=id)))
-        values = [given.get(name, default) for name, default in zip(FIELDS, usual, strict=True)]
+def _in_order(values: list[Any], names: Sequence[str]) -> Sequence[Any]:
+    if names is FIELDS:
+        return values
+    given = dict(zip(names, values, strict=False))
+    usual = values_of(Entry(UUID(int=0)))
+    return [given.get(name, default) for name, default in zip(FIELDS, usual, strict=True)]
+
+
+def with_id(id: int, values: Sequence[Any]) -> Entry:
+    """The entry of these values of FIELDS."""
+    values = list(values)
     for place in _IDS:
-        if values[place] is not None:
-            with suppress(ValueError, AttributeError):  # what is no UUID was none before: the drain refuses it
+        if isinstance(values[place], str):
+            with suppress(ValueError):  # what is no UUID was none before: the drain refuses it
                 values[place] = UUID(values[place])
     return Entry(UUID(int=id), *values)

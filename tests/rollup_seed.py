@@ -22,6 +22,7 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
     """Write the rollups of ``requests`` requests, spread evenly over ``days`` from FIRST on and over ``combinations`` (at
     most 2,000) of 100 keys of 20 tenants, 20 routes and 4 providers. Returns how many rows of the two rollups that made."""
     from tenants import rollups
+    from tenants.columns import Columns
     from tenants.ledger import Entry
     from tenants.models import UsageDay, UsageHour
     from tenants.statements import writing
@@ -37,7 +38,7 @@ def seed(requests: int, *, days: int = DAYS, combinations: int = COMBINATIONS, r
             entries = (
                 Entry(created_at=at + hour * 3600, **facts(generator), **generator.choice(combos)) for _ in range(count)
             )
-            sums |= rollups.hourly(entries)
+            sums |= rollups.hourly(Columns.of(entries))
         daily = rollups.daily(sums)
         with writing("default") as statements:
             rollups.add(statements, UsageHour, sums)

@@ -103,14 +103,16 @@ def _days(found: Iterable[Any]) -> Iterator[list[Any]]:
 
 def _store(statements: Any, day: list[Any], sqlite: bool) -> None:
     from tenants import rollups
+    from tenants.columns import Columns
     from tenants.models import TagDay, TagHour, UsageDay, UsageHour
-    from tenants.rows import row
+    from tenants.rows import table
 
     for first in range(0, len(day), BATCH):
-        statements.insert([row(entry, sqlite=sqlite) for entry in day[first : first + BATCH]])
+        statements.insert(table(Columns.of(day[first : first + BATCH]), sqlite=sqlite))
+    columns = Columns.of(day)
     for hour_model, day_model, sums in (
-        (UsageHour, UsageDay, rollups.hourly(day)),
-        (TagHour, TagDay, rollups.tagged(day)),
+        (UsageHour, UsageDay, rollups.hourly(columns)),
+        (TagHour, TagDay, rollups.tagged(columns)),
     ):
         rollups.add(statements, hour_model, sums)
         rollups.add(statements, day_model, rollups.daily(sums))
