@@ -29,17 +29,18 @@ class Application(DataPlane):
         self.routers = ProtocolTypeRouter({"http": self.http, "websocket": self.websocket, "lifespan": self.lifespan})
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if self.plane is None:
-            await self.start()
-        await self.routers(scope, receive, send)
+        plane = self.plane or await self.start()
+        if scope["type"] == "http" and (view := urls.HOT.get(scope["path"])) is not None:
+            scope["gateway"] = plane.gateway
+            await view(scope, receive, send)
+        else:
+            await self.routers(scope, receive, send)
 
     async def http(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        path = scope["path"]
-        view = urls.HOT.get(path) or (self.data_plane if urls.DATA_PLANE.match(path) else None)
-        if view is not None:
+        if urls.DATA_PLANE.match(scope["path"]):
             assert self.plane is not None
             scope["gateway"] = self.plane.gateway
-            await view(scope, receive, send)
+            await self.data_plane(scope, receive, send)
         else:
             await django_application(scope, receive, send)
 

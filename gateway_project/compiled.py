@@ -26,7 +26,7 @@ SWITCH = "GATEWAY_COMPILED"
 ON = ("1", "true", "yes", "on")
 COMPILER = "mypy 2.4.1"
 MODULES = {
-    "providers": "abilities billed hints jsonbytes native_connection rotation sse upstream urls usage",
+    "providers": "abilities billed hints jsonbytes native_connection native_engine rotation sse upstream urls usage",
     "routing": (
         "account admission allowance apis attempts background body bound_demand bound_fields bound_generate"
         " bound_parts bound_plain bound_splice bounds breaker call charging choosing client compaction completion conditions"
@@ -36,7 +36,7 @@ MODULES = {
         " translation visit warden"
     ),
     "tenants": (
-        "keys leases objects periods refills slices spool spool_owners spool_reader"
+        "entry keys leases objects periods refills slices spool spool_owners spool_reader"
         " spool_records spool_segment spooled terms uuid7 wallet worst_case"
     ),
 }

@@ -103,6 +103,9 @@ class Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         for task in list(self.server_state.tasks):
+            task.add_done_callback(
+                self.server_state.tasks.discard
+            )  # one that has not begun cannot say that it has ended
             task.cancel()
 
 

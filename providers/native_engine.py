@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from providers.guard import KEEPALIVE_SECONDS, Guard
-from providers.light import LightRequest, LightResponse
+from providers.light import Header, LightRequest, LightResponse
 from providers.native_connection import Connection, NativeStream
 
 Origin = tuple[str, str, int]
@@ -30,18 +30,31 @@ class NativeTransport(httpx.AsyncBaseTransport):
         self.pools: dict[Origin, deque[Connection]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        origin, target = _place(request.text if isinstance(request, LightRequest) else str(request.url))
+        stream = await self.ask(
+            request.method,
+            request.text if isinstance(request, LightRequest) else str(request.url),
+            request.raw_headers if isinstance(request, LightRequest) else request.headers.raw,
+            request.content,
+            request.extensions.get("timeout", {}).get("connect"),
+        )
+        return LightResponse(stream.connection.parser.get_status_code(), stream.connection.headers, stream)
+
+    async def ask(
+        self, method: str, url: str, headers: list[Header], content: bytes, connect_timeout: float | None
+    ) -> NativeStream:
+        """The same without httpx's objects around it: the head of the reply is there. Raises httpx's errors."""
+        origin, target = _place(url)
         pool = self.pools.get(origin)
         if pool is None:
             pool = self.pools[origin] = deque()
-        message = _message(request, target)
-        connection = _idle(pool) or await self._connect(origin, request.extensions.get("timeout", {}).get("connect"))
+        message = _message(method, target, headers, content)
+        connection = _idle(pool) or await self._connect(origin, connect_timeout)
         try:
             await connection.ask(message)
         except BaseException:
             connection.transport.abort()
             raise
-        return LightResponse(connection.parser.get_status_code(), connection.headers, NativeStream(connection, pool))
+        return NativeStream(connection, pool)
 
     async def _connect(self, origin: Origin, timeout: float | None) -> Connection:
         scheme, host, port = origin
@@ -91,11 +104,10 @@ def _place(text: str) -> tuple[Origin, bytes]:
     return (url.scheme, url.raw_host.decode("ascii"), port), url.raw_path
 
 
-def _message(request: httpx.Request, target: bytes) -> bytes:
+def _message(method: str, target: bytes, headers: list[Header], content: bytes) -> bytes:
     """The request as it goes over the wire, body and all."""
-    headers = request.raw_headers if isinstance(request, LightRequest) else request.headers.raw
-    first = b"%b %b HTTP/1.1" % (request.method.encode(), target)
+    first = b"%b %b HTTP/1.1" % (method.encode(), target)
     head = b"\r\n".join([first, *map(b": ".join, headers)])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise httpx.LocalProtocolError("a header breaks its line")
-    return b"".join((head, b"\r\n\r\n", request.content))
+    return b"".join((head, b"\r\n\r\n", content))

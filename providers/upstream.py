@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +18,7 @@ from providers.errors import AddressRefused, ConnectFailed, ReplyBroken, TimedOu
 from providers.guard import Guard, RefusedAddress
 from providers.light import Header, LightRequest, LightResponse
 from providers.native_connection import NativeStream
+from providers.native_engine import NativeTransport
 from providers.signers import Signer
 from providers.urls import join
 from providers.variants import Variant
@@ -93,15 +94,15 @@ class Reply:
 
     __slots__ = ("_read", "_stream", "headers", "status")
 
-    def __init__(self, response: httpx.Response) -> None:
-        stream = self._stream = response.stream
+    def __init__(self, status: int, headers: Iterable[Header], stream: Any) -> None:
+        self._stream = stream
+        self.status = status
         # An asynchronous generator takes longer than the reading itself.
-        self._read: Callable[[], Awaitable[bytes]] = (
-            stream.next if isinstance(stream, NativeStream) else stream.__aiter__().__anext__  # type: ignore[union-attr]
-        )
-        self.status = response.status_code
-        raw = response.raw_headers if isinstance(response, LightResponse) else response.headers.raw
-        self.headers = dict(raw) if isinstance(stream, NativeStream) else {name.lower(): value for name, value in raw}
+        self._read: Callable[[], Awaitable[bytes]]
+        if isinstance(stream, NativeStream):
+            self._read, self.headers = stream.next, dict(headers)
+        else:
+            self._read, self.headers = stream.__aiter__().__anext__, {name.lower(): value for name, value in headers}
 
     def header(self, name: bytes) -> str:
         """The value of a header, "" where there is none."""
@@ -140,7 +141,7 @@ class Reply:
 
     async def close(self) -> None:
         """Give the connection back, or close it at once if the body was not read to its end."""
-        await self._stream.aclose()  # type: ignore[union-attr]
+        await self._stream.aclose()
 
 
 class Connections:
@@ -182,37 +183,37 @@ class Connections:
     ) -> Reply:
         """Call ``path`` (ours, with its version) at ``upstream`` and wait for the head of the reply. Raises UpstreamError."""
         credential = credential or upstream.credentials[0]
-        request = _request(upstream, method, path, headers, content, query, credential)
+        url, text, host = _url(join(upstream.base_url, path, upstream.strip_path), query)
+        raw = _headers(upstream, host, headers, credential, len(content) if content or method != "GET" else -1)
         if credential.signer is not None:
-            signed = await credential.signer.sign(method, request.text, request.raw_headers, content)
-            request.raw_headers = [*request.raw_headers, *signed]
+            raw += await credential.signer.sign(method, text, raw, content)
+        transport = self._transport(upstream)
         try:
-            response = await self._transport(upstream).handle_async_request(request)
+            if isinstance(transport, NativeTransport):
+                stream = await transport.ask(method, text, raw, content, upstream.connect_timeout)
+                return Reply(stream.connection.parser.get_status_code(), stream.connection.headers, stream)
+            request = LightRequest(method, url, text, raw, content, upstream.connect_timeout)
+            response = await transport.handle_async_request(request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise mapped(error) from error
-        return Reply(response)
+        told = response.raw_headers if isinstance(response, LightResponse) else response.headers.raw
+        return Reply(response.status_code, told, response.stream)
 
     async def close(self) -> None:
         for transport in (*self._transports.values(), *self._fixed.values()):
             await transport.aclose()
 
 
-def _request(
-    upstream: Upstream,
-    method: str,
-    path: str,
-    headers: Iterable[Header],
-    content: bytes,
-    query: bytes,
-    credential: Credential,
-) -> LightRequest:
-    url, text, host = _url(join(upstream.base_url, path, upstream.strip_path), query)
+def _headers(
+    upstream: Upstream, host: bytes, headers: Iterable[Header], credential: Credential, length: int
+) -> list[Header]:
+    """What goes out; ``length`` is the body's, below zero where none is told."""
     raw = [(b"host", host), *headers, *upstream.headers, (b"accept-encoding", b"identity")]
     if credential.header is not None:
         raw.append(credential.header)
-    if content or method != "GET":
-        raw.append((b"content-length", b"%d" % len(content)))
-    return LightRequest(method, url, text, raw, content, upstream.connect_timeout)
+    if length >= 0:
+        raw.append((b"content-length", b"%d" % length))
+    return raw
 
 
 @lru_cache(4096)

@@ -25,22 +25,32 @@ PLAIN: Final = {endpoint: SIMPLE & KNOWN[endpoint] for endpoint in TEXTS}
 def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
     """None where the request asks for more than texts and counts, or where another reader may find something else."""
     known = PLAIN.get(endpoint)
-    if known is None or not doc.keys() <= known:
+    if known is None:
         return None
+    for name in doc:
+        if name not in known:
+            return None
     for name in TEXTS[endpoint]:
-        value = doc.get(name)
-        if value is None or value.__class__ is str:
-            continue
-        if value.__class__ is not list or not all(map(is_text, value)):
+        if not _texts(doc.get(name)):
             return None
     if may_repeat_turns(endpoint, body):
         return None
-    counts = [doc.get(name) for name in COUNTS]
-    for value in counts:
+    counts = []
+    for name in COUNTS:
+        value = doc.get(name)
         if value is not None and value.__class__ is not int:
             return None
+        counts.append(value)
     found = _alike(endpoint, *counts)
     return Demand._make((endpoint, len(body), *found[2:]))
+
+
+def _texts(value: Any) -> bool:
+    if value is None or value.__class__ is str:
+        return True
+    if value.__class__ is not list:
+        return False
+    return all(is_text(turn) for turn in value)
 
 
 @lru_cache(4096)

@@ -9,8 +9,8 @@ import orjson
 
 from providers.billed import Billed
 from tenants.ledger import Entry
-from tenants.pricing import Price, cost
-from tenants.units import BadUnits, Units
+from tenants.pricing import MILLION, Price, cost, rounded
+from tenants.units import MOST_UNITS, BadUnits, Units
 
 NOTHING: Final = Billed()
 
@@ -37,9 +37,28 @@ def charge(entry: Entry, price: Price | None, billed: Billed) -> None:
         return
     entry.price_version = price.version[:100]
     try:
-        entry.cost = cost(price, units_of(entry, billed), entry.created_at, billed.tier)
+        flat = None if billed.tokens or billed.counted else _flat_cost(entry, price)
+        entry.cost = cost(price, units_of(entry, billed), entry.created_at, billed.tier) if flat is None else flat
     except BadUnits:
         entry.cost = None
+
+
+def _flat_cost(entry: Entry, price: Price) -> int | None:
+    """The cost where the same rates always hold and nothing but tokens was used, as nearly always; None elsewhere, and for
+    counts that ``cost`` must look at."""
+    rates = price.flat
+    if rates is None:
+        return None
+    given, made, thought = entry.input_tokens, entry.output_tokens, entry.reasoning_tokens
+    read, written = entry.cache_read_tokens, entry.cache_write_tokens
+    if not given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int:
+        return None
+    if read < 0 or written < 0 or not read + written <= given <= MOST_UNITS or not 0 <= thought <= made <= MOST_UNITS:
+        return None
+    total = given * rates[0] + made * rates[1]
+    if read or written or thought:
+        total += read * rates[2] + written * rates[3] + thought * rates[4]
+    return rounded(total // MILLION, total % MILLION, MILLION)
 
 
 def _told(billed: Billed) -> str:

@@ -18,7 +18,7 @@ from routing.background import Background
 from routing.body import ClientGone
 from routing.call import Call
 from routing.choosing import choose
-from routing.client import Client, Receive
+from routing.client import WHOLE, Client, Receive
 from routing.decision import Decision
 from routing.endpoint import Endpoint
 from routing.errors import GatewayError, error_headers, write_error, write_event
@@ -140,7 +140,10 @@ class Gateway(Library):
         out = [(b"x-request-id", request_id), (b"x-gateway-revision", b"%d" % entry.revision)]
         if endpoint.dialect == "anthropic":
             out.append((b"request-id", request_id))
-        return call, Client(send, self.options.send_timeout, out)
+        client = Client(send, self.options.send_timeout, out)
+        if "extensions" in scope:
+            client.whole = scope["extensions"].get(WHOLE)
+        return call, client
 
     async def answer(self, call: Call, client: Client, receive: Receive) -> None:
         """The story: key, body, model, hooks, targets, try each until one answers, relay."""

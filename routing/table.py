@@ -12,7 +12,7 @@ from providers.abilities import Ability
 from providers.upstream import Upstream
 from routing.conditions import Conditions
 from tenants.keys import Key, Project, Tenant
-from tenants.price_table import Prices, Source
+from tenants.price_table import Lasting, Prices, Source
 from tenants.pricing import Price
 from tenants.terms import NOTHING, Rule, Terms, terms
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_MODEL: Final = 512
 """Characters. Much is remembered by the model, and behind a pattern its name is whatever a client says."""
+MOST_PRICED: Final = 10_000
 
 
 def _empty() -> Mapping[Any, Any]:
@@ -85,8 +86,7 @@ class Table:
     lengths of those, longest first: a look-up costs one hash per length, however many routes there are. ``abilities``
     are those that are known, by provider and model; ``named`` finds tenants by name; ``hooks`` is None without any.
     ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found, ``lineups``
-    and ``quotes`` what ``routing.lineup`` and ``routing.estimate`` have. ``sources``
-    tells by whose prices each upstream is charged, by its id."""
+    and ``quotes`` what ``routing.lineup`` and ``routing.estimate`` have, ``priced`` what ``price`` has. ``sources`` tells by whose prices each upstream is charged, by its id."""
 
     revision: int = 0
     keys: Mapping[bytes, Key] = field(default_factory=_empty)
@@ -112,6 +112,7 @@ class Table:
     loaded_at: float = field(default=0, compare=False)
     known: dict[int, Terms] = field(init=False, default_factory=dict, compare=False, repr=False)
     lineups: dict[tuple[int, str, str], Lineup] = field(init=False, default_factory=dict, compare=False, repr=False)
+    priced: dict[tuple[int, str], Lasting] = field(init=False, default_factory=dict, compare=False, repr=False)
     quotes: dict[tuple[Any, ...], Quote] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def find(self, model: str, tenant_id: int) -> Resolved | None:
@@ -157,8 +158,15 @@ class Table:
 
     def price(self, upstream: Upstream, model: str, at: float) -> Price | None:
         """What ``model`` costs there at the second ``at``; None where nothing is told: that is not free."""
-        source = self.sources.get(upstream.id)
-        return self.prices.find(source, model, at) if source is not None else None
+        found = self.priced.get((upstream.id, model))
+        if found is None or not found.since <= at < found.until:
+            source = self.sources.get(upstream.id)
+            if source is None:
+                return None
+            if len(self.priced) >= MOST_PRICED:
+                self.priced.clear()
+            found = self.priced[upstream.id, model] = self.prices.lasting(source, model, at)
+        return found.price
 
     def all_routes(self) -> list[Route]:
         """Those that are named, the patterns and the default one."""

@@ -44,20 +44,15 @@ class Resource:
         self.methods = methods
         self.allow = ", ".join(sorted(methods)).encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Any) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Any) -> Awaitable[None]:
         found = self.methods.get(scope["method"])
-        if found is None:
-            endpoint = next(iter(self.methods.values()))[1]
-            await scope["gateway"].serve(
-                _of_headers(endpoint, scope),
-                scope,
-                receive,
-                send,
-                _refusal(405, f"This path takes {self.allow.decode()}.", allow=self.allow),
-            )
-            return
-        view, endpoint = found
-        await view(endpoint, scope, receive, send)
+        if found is not None:
+            view, endpoint = found
+            return view(endpoint, scope, receive, send)
+        endpoint = _of_headers(next(iter(self.methods.values()))[1], scope)
+        refusal = _refusal(405, f"This path takes {self.allow.decode()}.", allow=self.allow)
+        answered: Awaitable[None] = scope["gateway"].serve(endpoint, scope, receive, send, refusal)
+        return answered
 
 
 def _refusal(
@@ -69,9 +64,10 @@ def _refusal(
     return refuse
 
 
-async def generate(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:
+def generate(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> Awaitable[None]:
     """An endpoint whose body names the model."""
-    await scope["gateway"].serve(endpoint, scope, receive, send)
+    answered: Awaitable[None] = scope["gateway"].serve(endpoint, scope, receive, send)
+    return answered
 
 
 async def generate_by_path(endpoint: Endpoint, scope: Scope, receive: Receive, send: Any) -> None:

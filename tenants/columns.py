@@ -55,4 +55,4 @@ class Columns:
     @property
     def entries(self) -> list[Entry]:
         """Made anew by each call."""
-        return [with_id(id, values) for id, values in zip(self.ids, self.values, strict=True)]
+        return [with_id(number, values) for number, values in zip(self.ids, self.values, strict=True)]

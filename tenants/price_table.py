@@ -6,6 +6,7 @@ name before the longest pattern. The catalogue's own models are tried in its ord
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections import defaultdict
@@ -168,6 +169,14 @@ class Source(NamedTuple):
     vendor: str
 
 
+class Lasting(NamedTuple):
+    """A price, None where nothing is told, and the seconds from which and until which it is that."""
+
+    since: float
+    until: float
+    price: Price | None
+
+
 def vendor_of(vendors: Iterable[Vendor], kind: str, base_url: str) -> str:
     """The name of the seller at ``base_url``: the address tells, or else the kind of provider."""
     return next((vendor.name for vendor in vendors if re.match(vendor.url, base_url)), VENDORS.get(kind, ""))
@@ -188,6 +197,20 @@ class Prices:
 
     def find(self, source: Source, model: str, at: float) -> Price | None:
         """The price of an upstream's ``model`` at the second ``at``; None where nothing is told: that is not free."""
+        return self.lasting(source, model, at).price
+
+    def lasting(self, source: Source, model: str, at: float) -> Lasting:
+        """The same, and for which seconds it is."""
+        listings = self._listings(source, model)
+        edges = {edge for listing in listings for each in listing.versions for edge in each[:2] if edge is not None}
+        since = max((edge for edge in edges if edge <= at), default=-math.inf)
+        until = min((edge for edge in edges if edge > at), default=math.inf)
+        for listing in listings:
+            if (version := listing.at(at)) is not None:
+                return Lasting(since, until, version.price)
+        return Lasting(since, until, None)
+
+    def _listings(self, source: Source, model: str) -> tuple[Listing, ...]:
         key = (source, model)
         listings = self._remembered.get(key)
         if listings is None:
@@ -195,10 +218,7 @@ class Prices:
             if len(self._remembered) >= REMEMBERED:  # names that clients make up
                 self._remembered.clear()
             self._remembered[key] = listings
-        for listing in listings:
-            if (version := listing.at(at)) is not None:
-                return version.price
-        return None
+        return listings
 
     def _look_up(self, source: Source, model: str) -> tuple[Listing, ...]:
         """What may have the price, in order: operators' listings by scope, then one of the catalogue."""

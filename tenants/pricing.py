@@ -22,6 +22,7 @@ DAY: Final = 86_400
 MOST_RATE: Final = 10**18
 #: What the database's integers hold: nine billion dollars.
 MOST_COST: Final = 2**63 - 1
+FLAT_PARTS: Final = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 
 _CACHE: Final = {"cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens"}
@@ -162,7 +163,9 @@ class Price:
     epoch. ``tariffs`` are by service tier; "" is the standard one, and stands for every tier that is not named.
 
     Any sound is charged for ``least_audio_ms``. ``context_window`` is the tokens that the model takes, 0 if unknown.
-    ``remembered`` is for what ``tenants.worst_case`` makes of it.
+    ``remembered`` is for what ``tenants.worst_case`` makes of it. ``flat`` is there where the same rates always hold, and
+    tokens alone have any: a million of input, of output, and by how much those read from a cache, written to it and
+    of reasoning cost more.
     """
 
     version: str
@@ -175,6 +178,7 @@ class Price:
     least_audio_ms: int = 0
     context_window: int = 0
     clock: ZoneInfo | None = field(init=False, repr=False, compare=False)
+    flat: tuple[int, int, int, int, int] | None = field(init=False, repr=False, compare=False)
     remembered: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -194,6 +198,16 @@ class Price:
             object.__setattr__(self, "clock", None if self.zone == "UTC" else ZoneInfo(self.zone))
         except (KeyError, ValueError, OSError) as error:
             raise BadPrice(f"{self.version}: {self.zone!r} is no time zone.") from error
+        object.__setattr__(self, "flat", self._flat())
+
+    def _flat(self) -> tuple[int, int, int, int, int] | None:
+        standard = self.tariffs[""]
+        rates = standard.rates
+        if self.windows or len(self.tariffs) > 1 or standard.long or rates.counted:
+            return None
+        more = dict(rates.apart)
+        read, written, thought = (more.get(name, 0) for name in FLAT_PARTS)
+        return rates.input, rates.output, read, written, thought
 
     def _daily(self) -> Iterator[Mapping[str, Tariff]]:
         yield self.tariffs

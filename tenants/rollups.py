@@ -23,7 +23,6 @@ Key: TypeAlias = tuple[Any, ...]
 """Of a model's KEY; the start in whole hours since the epoch."""
 
 
-
 class Sum:
     """What the rows of one key add to its rollup."""
 
@@ -72,9 +71,7 @@ def hourly(columns: Columns, additions: Additions | None = None) -> dict[Key, Su
         places[key].append(place)
     names = [columns[name] for name in Rollup.NAMES]
     additions = additions or Additions(columns)
-    return {
-        key: additions.of(found, tuple([column[found[-1]] for column in names])) for key, found in places.items()
-    }
+    return {key: additions.of(found, tuple([column[found[-1]] for column in names])) for key, found in places.items()}
 
 
 def tagged(columns: Columns, additions: Additions | None = None) -> dict[Key, Sum]:

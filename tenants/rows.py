@@ -49,6 +49,7 @@ _BOUNDS = dict.fromkeys(_COUNTS, MOST) | {
     "cost": MOST_COST,
 }
 
+
 class Untidy(Exception):
     """Something in a batch must be made fit for its column first."""
 
@@ -63,7 +64,7 @@ def table(columns: Columns, *, sqlite: bool) -> list[Row]:
     if any(columns["declared"]):
         columns.replace("declared", [told_apart(tags) if tags else tags for tags in columns["declared"]])
     converted = [convert(columns[name]) for name, convert in (_TO_SQLITE if sqlite else _TO_OTHERS).items()]
-    ids = [f"{id:032x}" for id in columns.ids]
+    ids = [f"{number:032x}" for number in columns.ids]
     rest = [columns[name] for name in (*_PLAIN, *_TEXTS, *_COUNTS)]
     return list(zip(ids, *converted, *rest, strict=True))
 

@@ -29,7 +29,7 @@ _ODD: Final = 0x80
 
 FORMAT: Final = 1
 FIELDS: Final = tuple(field.name for field in fields(Entry) if field.name != "id")
-_IDS: Final = tuple(place for place, field in enumerate(fields(Entry)[1:]) if "UUID" in str(field.type))
+_CORRECTS: Final = FIELDS.index("corrects")
 
 MOST: Final = 1 << 20
 """Bytes of one record. Longer texts are cut: their columns are shorter still."""
@@ -213,8 +213,7 @@ def _in_order(values: list[Any], names: Sequence[str]) -> Sequence[Any]:
 def with_id(id: int, values: Sequence[Any]) -> Entry:
     """The entry of these values of FIELDS."""
     values = list(values)
-    for place in _IDS:
-        if isinstance(values[place], str):
-            with suppress(ValueError):  # what is no UUID was none before: the drain refuses it
-                values[place] = UUID(values[place])
+    if isinstance(values[_CORRECTS], str):
+        with suppress(ValueError):  # what is no UUID was none before: the drain refuses it
+            values[_CORRECTS] = UUID(values[_CORRECTS])
     return Entry(UUID(int=id), *values)

@@ -94,18 +94,20 @@ class Wallet:
             return reservation.settled
         if len(actual) != len(reservation.leases):
             raise ValueError("Each counter has one amount.")
-        if actual and min(actual) < 0:
-            raise ValueError("Nothing costs less than nothing.")
+        for cost in actual:
+            if cost < 0:
+                raise ValueError("Nothing costs less than nothing.")
         charges: dict[str, int] = {}
         exceeded = False
-        for lease, amount, cost in zip(reservation.leases, reservation.amounts, actual, strict=True):
+        for place, lease in enumerate(reservation.leases):
+            amount, cost = reservation.amounts[place], actual[place]
             if cost > amount:
                 exceeded = True
             if lease.trail is None:
                 lease.reserved -= amount
                 if label := lease.label:
                     lease.spent += cost
-                    charges[label] = charges.get(label, 0) + cost
+                    charges[label] = charges[label] + cost if label in charges else cost
         for mark in reservation.marks:
             mark.settle(actual[mark.place])
         reservation.settled = Settled(charges, exceeded)

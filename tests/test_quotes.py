@@ -16,9 +16,8 @@ from routing.bound_plain import COUNTS, PLAIN, TEXTS
 from routing.bounds import bound, demand
 from routing.estimate import Estimate
 from routing.quotes import Quote
-from routing.table import Target
+from routing.table import Table, Target
 from tenants.leases import MONEY, MOST
-from tenants.price_table import Prices
 from tenants.pricing import Price, Rates, Tariff
 from tenants.units import BadUnits
 from tenants.worst_case import worst_case
@@ -171,7 +170,7 @@ async def test_a_quote_ends_with_the_version_of_its_price(monkeypatch: pytest.Mo
     ]
     async with bank(site(budget(100 * DOLLAR)), lambda _: answered()) as (running, _):
         for place in (0, 1, 1, 0):
-            monkeypatch.setattr(Prices, "find", lambda *_, at=place: versions[at])
+            monkeypatch.setattr(Table, "price", lambda *_, at=place: versions[at])
             assert (await running.client.post("/v1/chat/completions", json=asking(max_tokens=50))).status_code == 200
     money = [each.amounts[MONEY] for each in checked]
     assert money == [money[0], 10 * money[0], 10 * money[0], money[0]]

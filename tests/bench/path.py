@@ -13,6 +13,7 @@ import asyncio
 import cProfile
 import io
 import json
+import math
 import pstats
 import sys
 import tempfile
@@ -108,14 +109,15 @@ class Wire(asyncio.Transport):
         raise AssertionError("a reply was not taken in whole")
 
 
-class Engine(NativeTransport):
-    def __init__(self) -> None:
-        super().__init__(Guard(()), cast(Any, None))
-
-    async def _connect(self, origin: Any, timeout: float | None) -> Connection:
+def engine() -> NativeTransport:
+    """The native one, with all the connections that it will need."""
+    made = NativeTransport(Guard(()), cast(Any, None))
+    for _ in range(CONNECTIONS):
         connection = Connection()
         Wire(connection)
-        return connection
+        connection.reusable, connection.idle_since = True, math.inf
+        made.pools.setdefault(("http", "127.0.0.1", 9), deque()).append(connection)
+    return made
 
 
 def gateway(root: Path) -> Gateway:
@@ -137,7 +139,7 @@ def gateway(root: Path) -> Gateway:
         peppers=(PEPPER,),
         loaded_at=1.0,
     )
-    transports: dict[str, httpx.AsyncBaseTransport] = {"*": Engine()}
+    transports: dict[str, httpx.AsyncBaseTransport] = {"*": engine()}
     return Gateway(
         Connections(transports=transports),
         table=with_routes(table, {"bench": Route(1, "bench", (Target(1, upstream),))}),

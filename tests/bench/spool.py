@@ -131,9 +131,9 @@ def reading_us() -> float:
             spool.settle(finish(each))
         position, count, begun = Position(spool.held.owner), 0, time.process_time()
         while batch := read(root, position):
-            if not batch.entries:
+            if not batch.columns:
                 break
-            count, position = count + len(batch.entries), batch.position
+            count, position = count + len(batch.columns), batch.position
             acknowledge(root, position)
         spent = time.process_time() - begun
         spool.close()
