@@ -67,11 +67,8 @@ class Cycle(RequestResponseCycle):
             return False
         if self.scope["method"] == "HEAD" or status in NO_BODY:
             return False
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        lines = [*map(b": ".join, self.default_headers), *map(b": ".join, headers)]
-        self.transport.write(b"".join((STATUS_LINE[status], b"\r\n".join(lines), b"\r\n\r\n", body)))
-        self._end()
+        self._begin({"status": status, "headers": headers})
+        self._body(body, more=False)
         return True
 
     async def send(self, message: Any) -> None:

@@ -10,7 +10,7 @@ import orjson
 from providers.billed import Billed
 from tenants.ledger import Entry
 from tenants.pricing import MILLION, Price, cost, rounded
-from tenants.units import MOST_UNITS, BadUnits, Units
+from tenants.units import BadUnits, Units, consistent
 
 NOTHING: Final = Billed()
 
@@ -51,9 +51,7 @@ def _flat_cost(entry: Entry, price: Price) -> int | None:
         return None
     given, made, thought = entry.input_tokens, entry.output_tokens, entry.reasoning_tokens
     read, written = entry.cache_read_tokens, entry.cache_write_tokens
-    if not given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int:
-        return None
-    if read < 0 or written < 0 or not read + written <= given <= MOST_UNITS or not 0 <= thought <= made <= MOST_UNITS:
+    if not consistent(given, made, read, written, thought):
         return None
     total = given * rates[0] + made * rates[1]
     if read or written or thought:

@@ -28,8 +28,9 @@ STUCK: Final = ClientGone("the client does not read")
 
 
 class Client:
-    """``whole`` sends a head and a body at once, if the server can, or says that it did not. ``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
-    from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up.
+    """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
+    from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up. ``whole`` is the
+    server's, where it has one: it sends a head and a body at once, or says that it did not.
 
     ``keep_alive`` is after how many seconds of silence ``beat`` is sent into a stream, 0 for never; ``beaten`` is set where
     that was the first byte."""
@@ -172,11 +173,12 @@ class Client:
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer whole."""
         headers = [*headers, (b"content-length", b"%d" % len(body))]
-        if self.whole is not None and not self.keep_alive:
-            self.finished = True
-            if self.whole(status, [*headers, *self.headers, *SAFETY], body):
-                self.status, self.started = status, time.perf_counter()
-                return
-            self.finished = False
+        if (
+            self.whole is not None
+            and not self.keep_alive
+            and self.whole(status, [*headers, *self.headers, *SAFETY], body)
+        ):
+            self.finished, self.status, self.started = True, status, time.perf_counter()
+            return
         await self.start(status, headers)
         await self.send(body, more=False)

@@ -86,7 +86,8 @@ class Table:
     lengths of those, longest first: a look-up costs one hash per length, however many routes there are. ``abilities``
     are those that are known, by provider and model; ``named`` finds tenants by name; ``hooks`` is None without any.
     ``rules`` are those of budgets, by tenant, project or key; ``known`` remembers what ``terms`` has found, ``lineups``
-    and ``quotes`` what ``routing.lineup`` and ``routing.estimate`` have, ``priced`` what ``price`` has. ``sources`` tells by whose prices each upstream is charged, by its id."""
+    and ``quotes`` what ``routing.lineup`` and ``routing.estimate`` have, ``priced`` what ``price`` has.
+    ``sources`` tells by whose prices each upstream is charged, by its id."""
 
     revision: int = 0
     keys: Mapping[bytes, Key] = field(default_factory=_empty)

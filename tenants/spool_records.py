@@ -120,25 +120,21 @@ def settlements(data: bytes, most: int, add: Callable[[int, list[Any]], None]) -
     """Give ``add`` the id and the values of at most ``most`` settlements from the beginning of ``data``, whose columns are
     FIELDS. Where it has stopped: behind the last one, or before something that only ``scan`` understands."""
     place, size = 0, len(data)
-    while most > 0 and size - place >= SMALLEST:
-        mark, kind, length, checksum = _unpack(data, place)
-        begin = place + _HEAD.size
-        end = begin + length
-        if mark != MARK or kind not in KINDS or kind == HEADER or not _ID <= length <= MOST or end > size:
+    while most > 0:
+        framed = _framed(data, place, size)
+        if framed is None or framed[0] & _ODD or framed[0] == HEADER:
             break
-        body = data[begin:end]
-        if crc32(body, length << 8 | kind) != checksum:
-            break
+        kind, body, place = framed
         if kind == SETTLEMENT:
             add(int.from_bytes(body[:_ID], "big"), _loads(body[_ID:]))
             most -= 1
-        place = end
     return place
 
 
 def scan(data: bytes, final: bool, place: int = 0) -> Iterator[Record]:
-    """The records of ``data`` in their order, from ``place`` on. ``final`` says that nothing will be added: then what is no record is told
-    as damage and looked behind for records; otherwise it is the end, since the rest may be about to be written."""
+    """The records of ``data`` in their order, from ``place`` on. ``final`` says that nothing will be added: then what is no
+    record is told as damage and looked behind for records; otherwise it is the end, since the rest may be about to be
+    written."""
     size = len(data)
     while place < size:
         found = _record(data, place, size)
@@ -151,6 +147,15 @@ def scan(data: bytes, final: bool, place: int = 0) -> Iterator[Record]:
 
 
 def _record(data: bytes, place: int, size: int) -> Record | None:
+    framed = _framed(data, place, size)
+    if framed is None:
+        return None
+    kind, body, end = framed
+    return Record(kind, int.from_bytes(body[:_ID], "big"), body[_ID:], place, end)
+
+
+def _framed(data: bytes, place: int, size: int) -> tuple[int, bytes, int] | None:
+    """The kind of the record at ``place``, what it holds and where it ends; None where there is none."""
     if size - place < SMALLEST:
         return None
     mark, kind, length, checksum = _unpack(data, place)
@@ -159,9 +164,7 @@ def _record(data: bytes, place: int, size: int) -> Record | None:
     if mark != MARK or kind & ~_ODD not in KINDS or not _ID <= length <= MOST or end > size:
         return None
     body = data[begin:end]
-    if crc32(body, length << 8 | kind) != checksum:
-        return None
-    return Record(kind, int.from_bytes(body[:_ID], "big"), body[_ID:], place, end)
+    return (kind, body, end) if crc32(body, length << 8 | kind) == checksum else None
 
 
 def _next(data: bytes, place: int, size: int) -> int:

@@ -104,12 +104,18 @@ def checked(units: Units) -> Units:
             raise BadUnits(f"{name}: {count!r} is no count.")
     given, read, written = units.input_tokens, units.cache_read_tokens, units.cache_write_tokens
     made, thought = units.output_tokens, units.reasoning_tokens
-    plain = given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int
-    if plain and _is_plain(units):  # as nearly all are
-        fits = read >= 0 and written >= 0 and read + written <= given <= MOST_UNITS
-        if fits and 0 <= thought <= made <= MOST_UNITS:
-            return units
+    if consistent(given, made, read, written, thought) and _is_plain(units):  # as nearly all are
+        return units
     return _checked(units)
+
+
+def consistent(given: int, made: int, read: int, written: int, thought: int) -> bool:
+    """Whether these are counts of tokens, and the parts within their wholes: of input what a cache gave and took, of output
+    reasoning."""
+    if not given.__class__ is made.__class__ is read.__class__ is written.__class__ is thought.__class__ is int:
+        return False
+    fits = read >= 0 and written >= 0 and read + written <= given <= MOST_UNITS
+    return fits and 0 <= thought <= made <= MOST_UNITS
 
 
 def _is_plain(units: Units) -> bool:
