@@ -29,8 +29,9 @@ STUCK: Final = ClientGone("the client does not read")
 
 class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
-    from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up. ``whole`` is the
-    server's, where it has one: it sends a head and a body at once, or says that it did not.
+    from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up, ``served`` when
+    it has the terminator of its stream: whoever hangs up then has not left early. ``whole`` is the server's, where it has
+    one: it sends a head and a body at once, or says that it did not.
 
     ``keep_alive`` is after how many seconds of silence ``beat`` is sent into a stream, 0 for never; ``beaten`` is set where
     that was the first byte."""
@@ -45,6 +46,7 @@ class Client:
     deadline = 0.0
     keep_alive = 0.0
     sent_at = 0.0
+    served = False
     expired: Exception | None = None
     finished = False
     gone = False

@@ -113,7 +113,8 @@ class Gateway(Library):
         except UpstreamError as error:
             call.fail(error)  # in the middle of a reply that has no room for words: it ends early
         except ClientGone:
-            call.entry.error_kind = "cancelled"
+            if not client.served:
+                call.entry.error_kind = "cancelled"
         except asyncio.CancelledError:
             call.entry.error_kind = "cancelled"
             cause = client.cause()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from routing.hook_stream import Stream
 
 TAIL: Final = 65536
+#: How many seconds the end of a stream may take after its terminator, once nobody waits for it.
+END_NEAR: Final = 0.25
 
 
 class Relayed(Held):
@@ -55,10 +57,25 @@ class Relayed(Held):
         except asyncio.CancelledError:
             cause = client.cause()
             if not isinstance(cause, UpstreamError):
+                if client.gone and client.served:
+                    await self._take_leave(client)
                 raise cause or ClientGone from None
             self.call.fail(cause)
             await self._say(client, of_upstream(cause))
         await client.send(b"", more=False)
+
+    async def _take_leave(self, client: Client) -> None:
+        """The client has hung up at the terminator, as SDKs do. Its upstream's end is near: once that is read, the
+        connection serves the next request."""
+        client.limit(END_NEAR, SILENT)
+        try:
+            while await self.reply.next():
+                pass
+        except UpstreamError:
+            return
+        except asyncio.CancelledError:
+            if client.cause() is None:
+                raise  # the server is going down
 
     async def _pass(self, client: Client, events: list[Event], hooks: Stream | None) -> None:
         """Pass the events on, ``events`` first, until there are no more. Raises UpstreamError, GatewayError."""
@@ -66,6 +83,7 @@ class Relayed(Held):
         cut = cut_of(call, tap)
         read = self._next if self._decoder is not None else self.reply.next
         await client.send(data := edit.events(events))
+        client.served = tap.over and hooks is None
         while not self.complete:
             if cut is not None and cut.passed(data):
                 await self._cut(client, cut, hooks)
@@ -82,6 +100,8 @@ class Relayed(Held):
                 events = await hooks.feed(events)
             if data := edit.events(events):
                 await client.send(data)
+            if tap.over and hooks is None:
+                client.served = True
         if not tap.complete and not tap.failed:
             raise ReplyBroken("the provider's stream ended before its end")
         if hooks is not None and (data := edit.events(await hooks.end())):

@@ -19,7 +19,8 @@ TEXTS: Final = frozenset({"content", "text", "arguments", "reasoning_content", "
 
 
 class Tap:
-    """What one reply has told so far. ``complete``: its own terminator was seen; ``failed``: an error event was.
+    """What one reply has told so far. ``complete``: it was seen to its end; ``failed``: an error event was. ``over``: its
+    dialect's terminator was seen, at which SDKs hang up; Gemini has none.
 
     ``characters`` counts generated text, for an estimate where the upstream never tells usage; ``counted`` is how many of
     them there were when it last told. ``ended``: the upstream has said why it stopped, and only its terminator may be missing.
@@ -31,6 +32,7 @@ class Tap:
     ended = False
     failed = False
     model = ""
+    over = False
     response_id = ""
     sequence = 0
     usage: Usage | None = None
@@ -49,7 +51,7 @@ class Tap:
             if not data:
                 continue
             if data == b"[DONE]":
-                self.complete = True
+                self.complete = self.over = True
                 continue
             try:
                 doc = orjson.loads(data)
@@ -176,7 +178,7 @@ def _anthropic(tap: Tap, doc: dict[str, Any]) -> None:
             tap.ended = bool(delta.get("stop_reason"))
             tap.objects.update((found, kind) for kind, found in made("messages", delta))
         case "message_stop":
-            tap.complete = True
+            tap.complete = tap.over = True
         case "error":
             tap.failed = True
 
@@ -210,7 +212,7 @@ def _responses(tap: Tap, doc: dict[str, Any]) -> None:
         _head(tap, doc["response"])
         tap.objects.update((found, what) for what, found in made("responses", doc["response"]))
     elif kind in ("response.completed", "response.incomplete", "response.failed", "response.cancelled"):
-        tap.complete = True
+        tap.complete = tap.over = True
         tap.failed = kind == "response.failed"
         _head(tap, doc["response"])
         tap.use(doc["response"])

@@ -156,7 +156,10 @@ async def test_who_leaves_is_charged_as_declared(client: str, upstream: str, kin
         async with site_of(make(upstream, kind), script(upstream, stage)) as running:
             took = await leave(running, client, stage)
             row = running.running.rows[0]
-            assert (row.error_kind, row.status, len(running.upstream.requests)) == ("cancelled", 499, 1)
+            # The Responses API's last event is its terminator.
+            whole = client == upstream == "responses" and stage == "before terminator"
+            outcome = ("", 200) if whole else ("cancelled", 499)
+            assert (row.error_kind, row.status, len(running.upstream.requests)) == (*outcome, 1)
             nothing = STAGES.index(stage) < 2
             expected = counted(client, upstream, stage)
             if nothing and kind == "hard":
@@ -164,6 +167,51 @@ async def test_who_leaves_is_charged_as_declared(client: str, upstream: str, kin
             check(row, running, expected, bound=nothing and kind == "hard")
             _note(client, upstream, kind, stage, row, f"left after {took:.0f} ms")
             assert took < 2_000
+
+
+DONE = b"data: [DONE]\n\n"
+STOP = event({"type": "message_stop"}, True)
+TERMINATED = {"chat": DONE, "completions": DONE, "messages": b"message_stop", "responses": b"response.completed"}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("client", TERMINATED)
+async def test_who_leaves_at_the_terminator_was_served(client: str, ends: bool) -> None:
+    """As OpenAI's SDKs do. The end of the upstream's reply comes later, or never; if it comes, its connection is kept."""
+    end = told(client) + {"chat": DONE, "completions": DONE, "messages": STOP}.get(client, b"")
+    gone = asyncio.Event()
+
+    async def answer(_: Request, write: Write) -> bool:
+        upstream = api(client)
+        words = b"".join(word(upstream, text) for text in WORDS)
+        await write(HEAD + framed(upstream.start() + words) + framed(end))
+        await gone.wait()
+        if ends:
+            await write(b"0\r\n\r\n")
+        else:
+            await asyncio.Event().wait()
+        return True
+
+    async with site_of(make(client, "hard"), answer) as running:
+        clients = running.running.gateway.warden.clients
+        for again in (False, True):
+            gone.clear()
+            async with Wire.open(running.port) as wire:
+                await wire.send("POST", *request(client))
+                _, headers = await wire.head()
+                body = b""
+                async for piece in wire.pieces(headers):
+                    body += piece
+                    if TERMINATED[client] in body:
+                        break
+            await until(lambda: all(one.gone for one in clients), "the gateway knows that the client has left")
+            gone.set()
+            await until(lambda: running.running.rows, "the row is written")
+            row = running.running.rows[-1]
+            assert (row.error_kind, row.status) == ("", 200)
+            if not again:  # it takes the row away
+                check(row, running, (INPUT_TOKENS, OUTPUT_TOKENS, False), bound=False)
+        assert (len(running.upstream.open), running.upstream.left) == (1, 0) if ends else running.upstream.left
 
 
 @pytest.mark.parametrize("kind", BUDGETS)
