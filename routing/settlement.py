@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from routing import funds
@@ -68,7 +67,7 @@ def fail(call: Call, outcome: Outcome) -> None:
     call.outcome, call.setback = outcome, None
     if free(outcome):
         return
-    lost = replace(entry, id=uuid7(), kind="attempt", corrects=entry.id, error_kind=str(outcome)[:20], declared=[])
+    lost = entry.but(id=uuid7(), kind="attempt", corrects=entry.id, error_kind=str(outcome)[:20], declared=[])
     _price(call, lost)
     if call.tap is None or call.tap.usage is None:
         lost.estimated = True  # nobody knows

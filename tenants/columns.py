@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tenants.ledger import Entry
-from tenants.spool_records import FIELDS, values_of, with_id
+from tenants.entry import FIELDS, Entry
+from tenants.spool_records import with_id
 
 
 class Columns:
@@ -28,7 +28,7 @@ class Columns:
         """Raises AttributeError where an id is none."""
         made = cls()
         for entry in entries:
-            made.add(entry.id.int, values_of(entry))
+            made.add(entry.id.int, entry.values())
         return made
 
     def add(self, id: int, values: Sequence[Any]) -> None:

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tenants.columns import Columns
-from tenants.ledger import Entry
+from tenants.entry import FIELDS, Entry
 from tenants.spool_owners import CLOSED, hold, remove
 from tenants.spool_records import (
     CHECKPOINT,
     DAMAGE,
-    FIELDS,
     HEADER,
     INTENT,
     SETTLEMENT,

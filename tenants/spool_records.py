@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -19,7 +18,7 @@ from zlib import crc32
 
 import orjson
 
-from tenants.ledger import Entry
+from tenants.entry import FIELDS, Entry
 
 MARK: Final = 0xFF
 DAMAGE, HEADER, INTENT, CHECKPOINT, SETTLEMENT, VOID = range(6)
@@ -28,7 +27,6 @@ _ODD: Final = 0x80
 """Set in the kind where the JSON is Python's own: orjson refuses lone surrogates and integers of more than 64 bits."""
 
 FORMAT: Final = 1
-FIELDS: Final = tuple(field.name for field in fields(Entry) if field.name != "id")
 _CORRECTS: Final = FIELDS.index("corrects")
 
 MOST: Final = 1 << 20
@@ -39,8 +37,6 @@ _HEAD: Final = Struct("<BBII")
 _dumps, _loads, _pack, _unpack = orjson.dumps, orjson.loads, _HEAD.pack, _HEAD.unpack_from
 _ID: Final = 16
 SMALLEST: Final = _HEAD.size + _ID
-
-values_of = attrgetter(*FIELDS)
 
 Bounds = Mapping[Any, int]
 """Nano-dollars by budget: the most that a request may cost each. A budget is named by an int or a str."""
@@ -68,27 +64,27 @@ class Record(NamedTuple):
 
 
 def write_intent(entry: Entry, bounds: Bounds, price_version: int | str) -> bytes:
-    return _write(INTENT, entry.id.int, (price_version, tuple(bounds.items()), values_of(entry)))
+    return _write(INTENT, entry.id.int, [price_version, list(bounds.items()), entry.values()])
 
 
 def write_checkpoint(entry: Entry) -> bytes:
-    return _write(CHECKPOINT, entry.id.int, values_of(entry))
+    return _write(CHECKPOINT, entry.id.int, entry.values())
 
 
 def write_settlement(entry: Entry) -> bytes:
-    return _write(SETTLEMENT, entry.id.int, values_of(entry))
+    return _write(SETTLEMENT, entry.id.int, entry.values())
 
 
 def write_void(id: UUID) -> bytes:
     """Closes an intent of which nothing came: the disk failed and the request was refused."""
-    return _write(VOID, id.int, ())
+    return _write(VOID, id.int, [])
 
 
 def write_header(owner: str, number: int) -> bytes:
-    return _write(HEADER, number, (FORMAT, owner, FIELDS))
+    return _write(HEADER, number, [FORMAT, owner, FIELDS])
 
 
-def _write(kind: int, id: int, values: tuple[Any, ...]) -> bytes:
+def _write(kind: int, id: int, values: list[Any]) -> bytes:
     try:
         text = _dumps(values)
     except TypeError:
@@ -101,12 +97,12 @@ def _write(kind: int, id: int, values: tuple[Any, ...]) -> bytes:
     return _pack(MARK, kind, length, crc32(body, length << 8 | kind)) + body
 
 
-def _write_cut(kind: int, id: int, values: tuple[Any, ...]) -> bytes:
-    kept, columns = (values[:-1], values[-1]) if kind == INTENT else ((), values)
-    cut = tuple(map(_cut, columns))
+def _write_cut(kind: int, id: int, values: list[Any]) -> bytes:
+    kept, columns = (values[:-1], values[-1]) if kind == INTENT else ([], values)
+    cut = list(map(_cut, columns))
     if cut == columns:
         raise ValueError(f"an intent with more than {MOST} bytes of bounds")
-    return _write(kind, id, (*kept, cut) if kept else cut)
+    return _write(kind, id, [*kept, cut] if kept else cut)
 
 
 def _cut(value: Any) -> Any:
@@ -209,7 +205,7 @@ def _in_order(values: list[Any], names: Sequence[str]) -> Sequence[Any]:
     if names is FIELDS:
         return values
     given = dict(zip(names, values, strict=False))
-    usual = values_of(Entry(UUID(int=0)))
+    usual = Entry(UUID(int=0)).values()
     return [given.get(name, default) for name, default in zip(FIELDS, usual, strict=True)]
 
 

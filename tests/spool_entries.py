@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -27,10 +27,12 @@ def numbered(number: int, **columns: Any) -> Entry:
 
 
 def values(entry: Entry) -> dict[str, Any]:
-    return {column.name: getattr(entry, column.name) for column in fields(entry)}
+    return entry.told()
 
 
 TEXTS = st.text(st.characters(), max_size=20)
+#: Of the columns whose default is None, those that may hold it.
+OR_NONE = {"corrects", "cost", "first_byte_us", "bound"}
 _BY_TYPE = {
     "str": TEXTS,
     "bool": st.booleans(),
@@ -52,8 +54,9 @@ def entries() -> st.SearchStrategy[Entry]:
 def _annotations() -> dict[str, str]:
     """Of Entry, as they stand in the source: machine code has other ones."""
     tree = ast.parse(Path("tenants/entry.py").read_text())
-    body = next(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-    return {ast.unparse(line.target): ast.unparse(line.annotation) for line in body if isinstance(line, ast.AnnAssign)}
+    made = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    told = {each.arg: ast.unparse(each.annotation) for each in made.args.args if each.annotation is not None}
+    return {name: kind if name in OR_NONE else kind.removesuffix(" | None") for name, kind in told.items()}
 
 
 def opened(root: Path, **options: Any) -> Spool:

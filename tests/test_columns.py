@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tenants import rollups
 from tenants.columns import Columns
-from tenants.ledger import Entry
+from tenants.entry import FIELDS, Entry
 from tenants.rows import COLUMNS, Row, storable, table, tidy
 from tenants.spool_reader import Position, read
-from tenants.spool_records import FIELDS, scan, settlements, write_intent, write_settlement, write_void
+from tenants.spool_records import scan, settlements, write_intent, write_settlement, write_void
 from tests.spool_entries import entries, fill, numbered
 from tests.usage_entries import an_entry, random_entries
 
