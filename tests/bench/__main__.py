@@ -1,9 +1,11 @@
 """Measures the gateway beside a bare forwarder and LiteLLM: `python -m tests.bench [--quick]`, or `make bench`.
 
 How to read it. All servers share one core, with all their processes; the load generator and the upstream share
-another. Bursts of a second or two go round the servers in turn, so compare within one run, never between runs: only
-the ratios mean something on another machine. "requests/s" is the median of the bursts, at 32 connections; the ratio
-is the median of the ratios of neighbouring bursts. On a busy machine go by the CPU time per request: it moves less. "One connection" is what one caller waits; the gateway's p50 less the forwarder's is what the gateway adds.
+another, kept awake by a process of idle priority. Bursts of a second or two go round the servers in turn, so compare
+within one run, never between runs: only the ratios mean something on another machine. "requests/s" is the median of
+the bursts, at 32 connections; the ratio is the median of the ratios of neighbouring bursts. On a busy machine go by the
+CPU time per request: it moves less. "One connection" is what one caller waits; the gateway's p50 less the forwarder's
+is what the gateway adds.
 Streams are measured twice: as fast as they come, when events run together in the socket, and paced (an event every
 few ms each), when each event is handled alone and its cost in CPU time tells. RSS is read after the load.
 Translation and the tap are measured before all that, in this process: the best of some tries on one core.

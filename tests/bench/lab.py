@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +12,18 @@ from pathlib import Path
 
 from tests.bench import gateway, litellm, nginx
 from tests.bench.load import KEY, MODEL, PROMPT, STREAM_MODEL, Load
-from tests.bench.servers import Server, call, free_port
+from tests.bench.servers import Server, call, free_port, pinned
 from tests.bench.upstream import CHUNKS, WHOLE
 
+#: Ends by itself once whoever started it is gone.
+IDLE = """
+import os
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
 CALLERS = ["forwarder", "small", "programmed", "money", "large", "litellm"]
 
 
@@ -50,6 +60,7 @@ def running(skip: set[str]) -> Iterator[Lab]:
     """Start everything that is not in `skip`; whatever happens, what was started is stopped."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     with ExitStack() as stack:
+        _keep_awake(cores[-1], stack)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
         streams = nginx.Own(folder, cores[-1])
         stack.callback(streams.server.stop)
@@ -64,6 +75,18 @@ def running(skip: set[str]) -> Iterator[Lab]:
             lab.absent["nginx"] = "not installed (`apt install nginx-light`): the upstream is our own"
         _start(lab, skip, stack)
         yield lab
+
+
+def _keep_awake(core: int, stack: ExitStack) -> None:
+    """Keep the load's core from sleeping, by a process that runs where nobody else wants to. In a virtual machine whoever
+    sends pays for waking the receiver's core, as much as for all else of a request, and a slower server finds it asleep
+    more often: that would be a measure of the machine."""
+    if not hasattr(os, "SCHED_IDLE"):
+        return
+    with pinned(core):
+        idle = subprocess.Popen([sys.executable, "-c", IDLE], stdin=subprocess.DEVNULL)
+    stack.callback(idle.wait)
+    stack.callback(idle.kill)
 
 
 def _start(lab: Lab, skip: set[str], stack: ExitStack) -> None:
