@@ -1,4 +1,4 @@
-"""An experiment: the hot path as machine code. ``gateway_project.compiling`` makes it, and processes that are told to by
+"""The hot path as machine code, for who wants it. ``gateway_project.compiling`` makes it, and processes that are told to by
 ``GATEWAY_COMPILED=1`` use it.
 
 The modules stay as they are and are all that anybody reads: mypyc compiles typed Python. What was compiled lies below

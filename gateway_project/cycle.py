@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -45,11 +45,17 @@ class Cycle(RequestResponseCycle):
             self.waiting_for_100_continue = True
 
     async def receive(self) -> Any:
-        if self.more_body or self.response_complete or self.disconnected or not self.message_event.is_set():
+        if (body := self.take()) is None:
             return await super().receive()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    def take(self) -> bytes | None:
+        """The body, if all of it is there already."""
+        if self.more_body or self.response_complete or self.disconnected or not self.message_event.is_set():
+            return None
         self.message_event.clear()
         body, self.body = self.body, b""
-        return {"type": "http.request", "body": bytes(body), "more_body": False}
+        return bytes(body)
 
     async def run_asgi(self, app: Any) -> None:
         try:
@@ -60,15 +66,19 @@ class Cycle(RequestResponseCycle):
             self.task = None
             self.scope.pop("extensions", None)
 
-    def whole(self, status: int, headers: Sequence[Header], body: bytes) -> bool:
-        """Send a ``checked`` head, with its content-length, and the body at once; False, and nothing done, where that
-        takes more than a write."""
+    def reply(self, status: int, head: list[bytes], body: bytes) -> bool:
+        """Send a head, written out and ``checked``, with its content-length, and the body at once; False, and nothing done,
+        where that takes more than a write."""
         if self.disconnected or self.response_started or self.flow.write_paused or not self.keep_alive:
             return False
         if self.scope["method"] == "HEAD" or status in NO_BODY:
             return False
-        self._begin({"status": status, "headers": headers})
-        self._body(body, more=False)
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.head = []
+        defaults = [piece for name, value in self.default_headers for piece in (name, b": ", value, b"\r\n")]
+        self.transport.write(b"".join((STATUS_LINE[status], *defaults, *head, b"\r\n", body)))
+        self._end()
         return True
 
     async def send(self, message: Any) -> None:

@@ -91,7 +91,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _begin(self, cycle: Cycle) -> None:
-        extensions: Any = {WHOLE: cycle.whole}
+        extensions: Any = {WHOLE: cycle}
         cycle.scope["extensions"] = extensions
         before, self.cycle = self.cycle, cycle
         if before is None or before.response_complete:

@@ -42,6 +42,8 @@ class Billed:
     tier: str = ""
 
 
+#: Of most replies, one for all: nobody changes one of these.
+NOTHING: Final = Billed()
 #: What upstreams call the tier that is the standard one.
 STANDARD: Final = frozenset({"", "standard", "default", "auto", "on_demand"})
 
@@ -90,7 +92,8 @@ def of_openai(doc: Doc, usage: Doc) -> Billed:
     counted: dict[str, int] = {}
     if not _COUNTED.isdisjoint(usage):
         counted = _kept(web_searches=_count(usage, "num_search_queries"), audio_ms=_sound(usage))
-    return Billed(tokens, counted, _tier(doc.get("service_tier")))
+    tier = _tier(told) if (told := doc.get("service_tier")) else ""
+    return Billed(tokens, counted, tier) if tokens or counted or tier else NOTHING
 
 
 def of_anthropic(doc: Doc, usage: Doc) -> Billed:
@@ -138,6 +141,6 @@ def read_billed(api: str, doc: Doc, known: Billed | None = None) -> Billed | Non
     if not isinstance(usage, dict):
         return known
     found = READERS.get(api, of_openai)(doc, usage)
-    if known is None:
+    if known is None or known is NOTHING:
         return found
     return Billed(known.tokens | found.tokens, known.counted | found.counted, found.tier or known.tier)

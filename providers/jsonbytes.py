@@ -28,6 +28,8 @@ _SCALAR: Final = re.compile(rb"[^ \t\r\n,}\]]+")
 _VALUE: Final = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*"|[^ \t\r\n,{}\[\]"]+)?')
 _NEXT: Final = re.compile(rb"[ \t\r\n]*([,}])")
 _BACKSLASH: Final = ord("\\")
+_BRACE: Final = ord("{")
+_QUOTE: Final = ord('"')
 Names = tuple[str, ...] | frozenset[str]
 _TYPES = {list: "an array", str: "a string", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
 
@@ -278,8 +280,8 @@ def replace_nested(body: bytes, path: Sequence[str], value: bytes) -> bytes:
 
 def insert(body: bytes, key: str, value: bytes) -> bytes:
     """Add a member, ``value`` being JSON, as the first of the object. The key must be absent."""
-    at = body.index(b"{") + 1
-    empty = _NEXT.match(body, at) is not None
+    at = 1 if body[0] == _BRACE else body.index(b"{") + 1
+    empty = body[at] != _QUOTE and _NEXT.match(body, at) is not None
     return splice(body, at, at, orjson.dumps(key) + b":" + value + (b"" if empty else b","))
 
 

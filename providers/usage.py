@@ -26,6 +26,8 @@ class Usage:
 Doc = dict[str, Any]
 #: DeepSeek, Mistral, Anthropic behind an OpenAI API, Moonshot
 CACHE_READS: Final = ("prompt_cache_hit_tokens", "num_cached_tokens", "cache_read_input_tokens", "cached_tokens")
+#: Of OpenAI's ``usage``: without one of these, nothing beside its totals and details counts.
+_RARE: Final = frozenset({*CACHE_READS, "cache_creation_input_tokens", "reasoning_tokens"})
 
 
 #: What every JSON number holds exactly; a count above it is garbage.
@@ -42,18 +44,27 @@ def _int(source: Any, *names: str) -> int:
     return 0
 
 
+def _one(source: Doc, name: str) -> int:
+    """As ``_int``, of one name."""
+    value = source.get(name)
+    return int(value) if (value.__class__ is int or value.__class__ is float) and 0 < value <= MOST else 0
+
+
 def of_openai(usage: Doc) -> Usage:
     """``usage`` of chat, completions, embeddings, images, audio and rerank replies.
 
     Voyage tells only ``total_tokens``. xAI, and Gemini behind its OpenAI API, count thoughts in the total alone; Vercel's
     gateway tells more reasoning than output: there too the reasoning comes on top.
     """
-    given = _int(usage, "prompt_tokens", "input_tokens")
-    made = _int(usage, "completion_tokens", "output_tokens")
+    given = _one(usage, "prompt_tokens") or _one(usage, "input_tokens")
+    made = _one(usage, "completion_tokens") or _one(usage, "output_tokens")
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     thought = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    reasoning = (_int(thought, "reasoning_tokens") if thought else 0) or _int(usage, "reasoning_tokens")
-    total = _int(usage, "total_tokens")
+    rare = not _RARE.isdisjoint(usage)
+    reasoning = _int(thought, "reasoning_tokens") if thought else 0
+    if rare:
+        reasoning = reasoning or _one(usage, "reasoning_tokens")
+    total = _one(usage, "total_tokens")
     if not given:
         given = max(total - made, 0)  # some embedders tell the total only
     elif total > given + made and "prompt_tokens" in usage:
@@ -63,8 +74,9 @@ def of_openai(usage: Doc) -> Usage:
     cached = written = 0
     if details:
         cached, written = _int(details, "cached_tokens"), _int(details, "cache_write_tokens", "cache_creation_tokens")
-    cached = cached or _int(usage, *CACHE_READS)
-    written = written or _int(usage, "cache_creation_input_tokens")
+    if rare:
+        cached = cached or _int(usage, *CACHE_READS)
+        written = written or _one(usage, "cache_creation_input_tokens")
     heard = _int(details, "audio_tokens") if details else 0
     return Usage(given, made, cached, written, reasoning, heard, _int(thought, "audio_tokens") if thought else 0)
 

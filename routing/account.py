@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from tenants.leases import MONEY, Reservation, read_label
@@ -12,18 +11,19 @@ from tenants.terms import Counted
 from tenants.wallet import Wallet
 
 
-@dataclass(slots=True)
 class Account:
     """``reservation`` holds what one attempt may cost of what it is ``counted`` by, ``bound`` is that in nano-dollars: an attempt
     whose end nobody knows has cost it, under a hard budget, and the next one is reserved anew. ``outputs`` are the most
     tokens that each target writes, by its id: beyond them a stream is cut.
     """
 
-    wallet: Wallet
-    counted: Counted
-    reservation: Reservation
-    bound: int
-    outputs: Mapping[int, int]
+    __slots__ = ("bound", "counted", "outputs", "reservation", "wallet")
+
+    def __init__(
+        self, wallet: Wallet, counted: Counted, reservation: Reservation, bound: int, outputs: Mapping[int, int]
+    ) -> None:
+        self.wallet, self.counted, self.reservation = wallet, counted, reservation
+        self.bound, self.outputs = bound, outputs
 
     @property
     def hard(self) -> bool:
@@ -46,10 +46,14 @@ class Account:
 
     def _charge(self, reservation: Reservation, entry: Entry) -> None:
         tokens, lost = entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
-        used = {MONEY: entry.cost or 0, "tokens": tokens, "requests": 0 if lost else 1, "concurrent": 0}
         if lost and not tokens:
-            used["tokens"] = self._most_tokens(reservation)
-        settled = self.wallet.settle(reservation, [used[unit] for unit in self.counted.units])
+            tokens = self._most_tokens(reservation)
+        cost, one = entry.cost or 0, 0 if lost else 1
+        used = [
+            cost if unit == MONEY else tokens if unit == "tokens" else one if unit == "requests" else 0
+            for unit in self.counted.units
+        ]
+        settled = self.wallet.settle(reservation, used)
         entry.charges = settled.charges
         entry.charged_to = charged_to(tuple(settled.charges))
         entry.bound_exceeded = settled.bound_exceeded

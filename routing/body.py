@@ -69,12 +69,26 @@ class Hold:
         self.size = 0
 
 
-async def read(headers: Iterable[Header], receive: Receive, *, limit: int, timeout: float, budget: Hold) -> bytes:
+async def read(
+    headers: Iterable[Header],
+    receive: Receive,
+    *,
+    limit: int,
+    timeout: float,
+    budget: Hold,
+    take: Callable[[], bytes | None] | None = None,
+) -> bytes:
     """The whole body, decoded: ``limit`` bytes at most, as sent and as decoded, within ``timeout`` seconds.
 
-    What is held is counted in ``budget``. Raises BodyError and ClientGone.
+    ``take`` is a server's way to give all of it at once, if it is there. What is held is counted in ``budget``. Raises
+    BodyError and ClientGone.
     """
     decode = _declared(headers, limit)
+    if take is not None and decode is None and (given := take()) is not None:
+        if len(given) > limit:
+            raise _too_long(limit)
+        budget.take(len(given))
+        return given
     steps = receive().__await__()
     message = waiting = None
     try:

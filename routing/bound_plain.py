@@ -23,7 +23,8 @@ PLAIN: Final = {endpoint: SIMPLE & KNOWN[endpoint] for endpoint in TEXTS}
 
 
 def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
-    """None where the request asks for more than texts and counts, or where another reader may find something else."""
+    """The demand of all that ask alike, whose ``text`` is 0 and stands for the body's length. None where the request asks for
+    more than texts and counts, or where another reader may find something else."""
     known = PLAIN.get(endpoint)
     if known is None:
         return None
@@ -41,8 +42,7 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
         if value is not None and value.__class__ is not int:
             return None
         counts.append(value)
-    found = _alike(endpoint, *counts)
-    return Demand._make((endpoint, len(body), *found[2:]))
+    return _alike(endpoint, *counts)
 
 
 def _texts(value: Any) -> bool:

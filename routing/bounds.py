@@ -59,7 +59,11 @@ _NONE: Final = Demand("", 0, counted={"requests": 0})
 def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = "") -> Demand:
     """What the request asks for at most. Never raises; ``endpoint`` is the name of a row in ``routing.paths``."""
     if (found := plain(endpoint, doc, body)) is not None:
-        return found
+        return found._replace(text=len(body))
+    return _closely(endpoint, doc, body, content_type)
+
+
+def _closely(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str) -> Demand:
     if (read := bound_generate.READERS.get(endpoint)) is not None:
         return _single(read(endpoint, doc, body), doc, body)
     if (other := bound_media.READERS.get(endpoint)) is not None:
@@ -68,11 +72,20 @@ def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = 
 
 
 def demand_of(call: Call) -> Demand:
-    """As ``demand``, of a call, once for each body that it has."""
-    if call.demanded is None or call.demanded[0] is not call.body:
-        found = demand(call.endpoint.name, call.doc, call.body, call.header(b"content-type"))
-        call.demanded = (call.body, found)
-    return call.demanded[1]
+    """As ``demand``, of a call."""
+    found, text = demand_and_text(call)
+    return found._replace(text=text) if found.plain else found
+
+
+def demand_and_text(call: Call) -> tuple[Demand, int]:
+    """The demand of a call, looked at closely once for each body that it has, and its ``text``, which a plain one, shared by
+    all that ask alike, does not tell."""
+    body = call.body
+    if call.demanded is None or call.demanded[0] is not body:
+        name, doc = call.endpoint.name, call.doc
+        call.demanded = (body, plain(name, doc, body) or _closely(name, doc, body, call.header(b"content-type")))
+    found = call.demanded[1]
+    return found, len(body) if found.plain else found.text
 
 
 def _single(found: Demand, doc: dict[str, Any], body: bytes) -> Demand:

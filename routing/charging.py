@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from providers.billed import Billed
+from providers.billed import NOTHING, Billed
 from tenants.ledger import Entry
 from tenants.pricing import MILLION, Price, cost, rounded
 from tenants.units import BadUnits, Units, consistent
-
-NOTHING: Final = Billed()
 
 
 def units_of(entry: Entry, billed: Billed) -> Units:

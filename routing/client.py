@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from providers.light import Header
 from routing.body import ClientGone
@@ -16,14 +16,25 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 
 
-#: The ASGI extension of a server that sends a reply at once: ``gateway_project.cycle``.
+#: The ASGI extension of a server that can do without messages: ``gateway_project.cycle``.
 WHOLE: Final = "gateway.whole"
+
+
+class Whole(Protocol):
+    def take(self) -> bytes | None:
+        """The body, if all of it is there already; it is then taken."""
+
+    def reply(self, status: int, head: list[bytes], body: bytes) -> bool:
+        """Send a head, written out with its content-length, and a body at once, or say that it was not done."""
+
+
 #: The head of a stream whose upstream has not answered yet.
 STREAM: Final[list[Header]] = [
     (b"content-type", b"text/event-stream"),
     (b"x-accel-buffering", b"no"),
     (b"cache-control", b"no-cache"),
 ]
+SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in SAFETY)
 STUCK: Final = ClientGone("the client does not read")
 
 
@@ -31,7 +42,7 @@ class Client:
     """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up, ``served`` when
     it has the terminator of its stream: whoever hangs up then has not left early. ``whole`` is the server's, where it has
-    one: it sends a head and a body at once, or says that it did not.
+    one.
 
     ``keep_alive`` is after how many seconds of silence ``beat`` is sent into a stream, 0 for never; ``beaten`` is set where
     that was the first byte."""
@@ -55,7 +66,6 @@ class Client:
     status = 0
     ticked = False
     watcher: asyncio.Task[None] | None = None
-    whole: Callable[[int, list[Header], bytes], bool] | None = None
 
     def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
         self._send = send
@@ -63,6 +73,7 @@ class Client:
         self._task = asyncio.current_task()
         self._time = asyncio.get_running_loop().time
         self.headers = headers
+        self.whole: Whole | None = None
 
     def within(self, seconds: float) -> None:
         """From now on no limit is later than in so many seconds, until ``bound`` is 0 again."""
@@ -149,6 +160,16 @@ class Client:
             self.limit(self._timeout, STUCK)
             await self._head(status, headers)
 
+    def _written(self, headers: list[Header]) -> list[bytes]:
+        """``headers`` and our own, in pieces."""
+        lines: list[bytes] = []
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        for name, value in self.headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(SAFE)
+        return lines
+
     async def _head(self, status: int, headers: list[Header]) -> None:
         self.status = status
         self.started = time.perf_counter()
@@ -175,11 +196,7 @@ class Client:
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer whole."""
         headers = [*headers, (b"content-length", b"%d" % len(body))]
-        if (
-            self.whole is not None
-            and not self.keep_alive
-            and self.whole(status, [*headers, *self.headers, *SAFETY], body)
-        ):
+        if self.whole is not None and not self.keep_alive and self.whole.reply(status, self._written(headers), body):
             self.finished, self.status, self.started = True, status, time.perf_counter()
             return
         await self.start(status, headers)

@@ -16,7 +16,7 @@ from routing.call import Call
 from routing.client import Client
 from routing.foreign import JSON, Foreign
 from routing.table import Rewrite, Target
-from routing.translation import Translation, chat_of, readable
+from routing.translation import READABLE, Translation, chat_of
 
 #: API -> the members of its request that count, and where its reply tells the number.
 COUNTED: Final[dict[str, tuple[frozenset[str], str]]] = {
@@ -73,7 +73,7 @@ def written(api: str, number: int) -> Json:
 
 async def estimate(call: Call, client: Client) -> None:
     """Answer with an estimate, without asking anybody."""
-    with readable():
+    with READABLE:
         number = estimated(chat_of(call))
     headers = [(b"content-type", JSON), (b"x-gateway-estimated", b"true")]
     await client.reply(200, headers, orjson.dumps(written(call.endpoint.api, number)))

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from routing import bound_splice
 from routing.apis import api_of
-from routing.bounds import FLOOR, Bounds, bound, demand_of, fitting
+from routing.bounds import FLOOR, Bounds, bound, demand_and_text, fitting
 from routing.call import Call
 from routing.decision import Decision
 from routing.errors import GatewayError
@@ -20,6 +20,7 @@ from tenants.worst_case import worst_case
 
 DEFAULT_CAP: Final = 4_096
 """What is put in where nobody has said what a model writes at most: nearly all take it."""
+MEASURED: Final = frozenset({"tokens", MONEY})
 DEFAULT_USES: Final = 5
 """Of each tool that the upstream runs, where nothing bounds them."""
 
@@ -32,20 +33,20 @@ class Candidate(NamedTuple):
 
 
 class Estimate:
-    """``cap`` is what is put in, None where the request has a cap of its own or none is wanted. ``amounts`` is what to
-    reserve of nano-dollars and of tokens: the most over all candidates; ``outputs`` are the most tokens that each target
+    """``cap`` is what is put in, None where the request has a cap of its own or none is wanted. ``money`` and ``tokens``
+    are what to reserve: the most over all candidates; ``outputs`` are the most tokens that each target
     writes, by its id."""
 
     def __init__(self, call: Call, decision: Decision, table: Table) -> None:
         self.call = call
-        self.asked = demand_of(call)
+        self.asked, self._text = demand_and_text(call)
         self.table = table
         self.targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
         self.prices = [_price(call, target, table) for target in self.targets]
         self._candidates: list[Candidate] = []
         self.cap: int | None = None
         self.uses: int | None = None
-        self.amounts: dict[str, int] = {}
+        self.money = self.tokens = 0
         self.outputs: dict[int, int] = {}
         self._given = 0
         self._loose = ""
@@ -68,7 +69,10 @@ class Estimate:
         bounds them. Raises GatewayError that names the field that has none."""
         asked = self.asked
         if asked.cap_at and asked.cap is None and (hard or tokens or capped is not None):
-            most = max([each.max_tokens or DEFAULT_CAP for each in self.targets], default=DEFAULT_CAP)
+            most = 0
+            for each in self.targets:
+                most = max(most, each.max_tokens or DEFAULT_CAP)
+            most = most or DEFAULT_CAP
             self.cap = min(capped // max(1, asked.choices) if capped else MOST, most if hard or tokens else MOST)
         if hard and asked.served and any(tool.most is None for tool in asked.served):
             self.uses = DEFAULT_USES
@@ -79,7 +83,7 @@ class Estimate:
 
     def shrink(self, unit: str, available: int) -> bool:
         """Make do with ``available``, where the cap is ours to choose; whether that can be."""
-        if self.cap is None or self.cap <= FLOOR or unit not in self.amounts:
+        if self.cap is None or self.cap <= FLOOR or unit not in MEASURED:
             return False
         before = self.cap
         if unit == "tokens":
@@ -122,7 +126,7 @@ class Estimate:
         for place, target in enumerate(self.targets):
             quote = self._quote(place, target) if self.asked.plain and not self._shrunk else None
             if quote is not None:
-                given, made, unbounded = quote.given(self.asked.text), quote.made, quote.unbounded
+                given, made, unbounded = quote.given(self._text), quote.made, quote.unbounded
                 cost = quote.cost(given)
             else:
                 each = self.candidates[place]
@@ -135,7 +139,7 @@ class Estimate:
             money = max(money, cost)
             if unbounded and not self._loose:
                 self._loose = unbounded[0]
-        self.amounts = {MONEY: money, "tokens": tokens}
+        self.money, self.tokens = money, tokens
 
     def _quote(self, place: int, target: Target) -> Quote | None:
         """What all who ask alike are told, found at the first of them; None where it is not made of tokens alone."""
@@ -158,9 +162,9 @@ class Estimate:
         return found if found.whole else None
 
     def _bound(self, each: Candidate, cap: int | None) -> Bounds:
-        upstream = each.target.upstream
+        upstream, asked = each.target.upstream, self.asked
         return bound(
-            self.asked,
+            asked._replace(text=self._text) if asked.plain else asked,
             each.api,
             each.window,
             model=each.target.model or self.call.model,

@@ -12,15 +12,13 @@ from routing.account import Account
 from routing.call import Call
 from routing.decision import Decision
 from routing.errors import GatewayError
-from routing.estimate import Estimate
+from routing.estimate import MEASURED, Estimate
 from routing.table import Table, Target
 from tenants.leases import MONEY, Counter, LeasesAway, OwnerEnded, Refusal, Reservation
 from tenants.pricing import LAST_SECOND
 from tenants.refills import Refills
 from tenants.terms import Counted
 
-MEASURED: Final = frozenset({"tokens", MONEY})
-ONE_EACH: Final = {"requests": 1, "concurrent": 1}
 TRIES: Final = 6
 """Of smaller and smaller caps, for what asks for none."""
 
@@ -75,12 +73,12 @@ async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, ref
     if refills is None:
         raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
     for _ in range(TRIES):
-        most = ONE_EACH if estimate is None else ONE_EACH | estimate.amounts
-        amounts = [most[unit] for unit in counted.units]
+        money, tokens = (estimate.money, estimate.tokens) if estimate is not None else (0, 0)
+        amounts = [money if unit == MONEY else tokens if unit == "tokens" else 1 for unit in counted.units]
         outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
         if isinstance(outcome, Reservation):
             outputs = estimate.outputs if estimate is not None and counted.hard else {}
-            return Account(refills.wallet, counted, outcome, most.get(MONEY, 0), outputs)
+            return Account(refills.wallet, counted, outcome, money, outputs)
         if estimate is None or not estimate.shrink(outcome.counter.unit, outcome.available):
             raise refused(outcome, counted)
     raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)

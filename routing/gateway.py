@@ -38,7 +38,7 @@ from tenants.ledger import Entry, Ledger
 from tenants.objects import MemoryStore, ObjectStore
 from tenants.refills import Refills
 from tenants.responses import MemoryResponses, ResponseStore
-from tenants.uuid7 import uuid7
+from tenants.uuid7 import uuid7, written
 
 CANCELLED: Final = 499
 #: Words of the usage row for replies that have broken off by the provider's doing.
@@ -89,6 +89,16 @@ class Gateway(Library):
         self.traffic.apply(table, workers)
         self.table = table
 
+    def seen_by(self, table: Table) -> Gateway:
+        """The same gateway by another table, for a request of its own."""
+        other = Gateway(self.connections, table=table, ledger=self.ledger, log=self.log, options=self.options)
+        other.kept, other.objects, other.seal, other.refills = self.kept, self.objects, self.seal, self.refills
+        other.metrics, other.fetcher, other.budget = self.metrics, self.fetcher, self.budget
+        other.traffic = self.traffic
+        other.streams, other.background, other.warden = self.streams, self.background, self.warden
+        other.draining, other.rng = self.draining, self.rng
+        return other
+
     def flush(self) -> None:
         """Hand figures to Prometheus."""
         self.metrics.flush()
@@ -131,7 +141,7 @@ class Gateway(Library):
 
     def _begin(self, endpoint: Endpoint, scope: MutableMapping[str, Any], send: Any) -> tuple[Call, Client]:
         entry = Entry(uuid7())
-        call = Call(endpoint, entry, str(entry.id), scope, self.objects)
+        call = Call(endpoint, entry, written(entry.id), scope, self.objects)
         entry.dialect, entry.endpoint = endpoint.dialect, endpoint.name
         entry.request_id = headers.request_id_of(call.named.get(b"x-request-id"), call.id)
         entry.revision = self.table.revision
@@ -151,7 +161,7 @@ class Gateway(Library):
         table = self.table
         await admission.admit(call, table, self.options.allow_anonymous)
         with self.budget.hold() as hold:
-            await self.read(call, receive, hold)
+            await incoming.read(call, client, receive, hold, self.options)
             client.watch(receive)
             route = admission.resolve(call, table).route
             hooks = table.hooks
@@ -221,30 +231,6 @@ class Gateway(Library):
                 if not call.priced:
                     call.count(held.tap)
                 attempts.leave(ok and call.entry.error_kind not in BROKEN)
-
-    async def read(self, call: Call, receive: Receive, hold: bodies.Hold) -> None:
-        """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
-        endpoint, options = call.endpoint, self.options
-        if endpoint.body == "none":
-            return
-        content_type = call.header(b"content-type")
-        kind = content_type.partition(";")[0].strip().lower()
-        is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
-        if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
-            raise GatewayError(
-                "invalid_request",
-                f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.",
-                status=415,
-            )
-        call.body = await bodies.read(
-            call.headers, receive, limit=options.max_body, timeout=options.read_timeout, budget=hold
-        )
-        if endpoint.dialect == "gemini":
-            call.model = call.path.get("model", "")
-        incoming.read_multipart(call, content_type) if is_form else incoming.read_json(call)
-        call.entry.stream = call.stream
-        call.entry.model = call.model
-        incoming.read_head(call)
 
     async def _refuse(self, call: Call, client: Client, error: GatewayError) -> None:
         """Say what went wrong in the client's dialect; after the first byte only the row can say it."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from providers import jsonbytes, multipart
+from routing import body as bodies
 from routing.call import Call
+from routing.client import Client, Receive
 from routing.endpoint import UNIFIED
 from routing.errors import GatewayError
+from routing.options import Options
 
 #: Top-level fields that must stand once, under their very name: another reader must not see another value.
 GUARDED: Final = ("model", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens", "n")
@@ -15,6 +18,36 @@ GUARDED_GEMINI: Final = ("model", "stream", "generationConfig", "generation_conf
 MAX_TAGS, MAX_TAG = 8, 64
 OTHER: Final = "other"  # what reports count tags as that the tenant does not declare
 MAX_BRACKETS: Final = 200_000
+
+
+async def read(call: Call, client: Client, receive: Receive, hold: bodies.Hold, options: Options) -> None:
+    """Take in the body and what it says. Raises GatewayError; ClientGone if it never came."""
+    endpoint = call.endpoint
+    if endpoint.body == "none":
+        return
+    content_type = call.header(b"content-type")
+    kind = content_type.partition(";")[0].strip().lower()
+    is_form = kind == "multipart/form-data" and endpoint.body == "multipart"
+    if not is_form and kind not in ("", "application/json") and not kind.endswith("+json"):
+        raise GatewayError(
+            "invalid_request",
+            f"The content type must be {'multipart/form-data' if endpoint.body == 'multipart' else 'application/json'}.",
+            status=415,
+        )
+    call.body = await bodies.read(
+        call.headers,
+        receive,
+        limit=options.max_body,
+        timeout=options.read_timeout,
+        budget=hold,
+        take=client.whole.take if client.whole is not None else None,
+    )
+    if endpoint.dialect == "gemini":
+        call.model = call.path.get("model", "")
+    read_multipart(call, content_type) if is_form else read_json(call)
+    call.entry.stream = call.stream
+    call.entry.model = call.model
+    read_head(call)
 
 
 def read_json(call: Call) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,15 +65,9 @@ class Asking:
     def _inner(self, tenant_id: int) -> Gateway:
         """The gateway as this request sees it: the same in all but the hooks and the keys."""
         key = Key(0, KEY_NAME, tenant_id)
-        inner = copy.copy(self.gateway)
-        inner.table = replace(
-            self.gateway.table,
-            hooks=None,
-            keys={keys.digest(self._plain, self._pepper): key},
-            peppers=(self._pepper,),
-            anonymous=None,
-        )
-        return inner
+        digest = keys.digest(self._plain, self._pepper)
+        table = replace(self.gateway.table, hooks=None, keys={digest: key}, peppers=(self._pepper,), anonymous=None)
+        return self.gateway.seen_by(table)
 
     def _scope(self, endpoint: Endpoint, request_id: str) -> dict[str, Any]:
         return {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from providers.light import Header
 from routing import headers
 from routing.account import Account
 from routing.call import Call
 from routing.explain import told
-from tenants.leases import Lease
+from tenants.leases import Counter, Lease
 
 
 def own_headers(call: Call) -> list[Header]:
@@ -34,20 +32,22 @@ def own_headers(call: Call) -> list[Header]:
 
 def limits_left(account: Account) -> list[Header]:
     """Of requests and of tokens, the limit of which the least is left, as far as this process knows."""
-    leases, found = account.reservation.leases, []
-    for unit, places in account.counted.told:
-        tightest = leases[places[0]] if len(places) == 1 else min((leases[place] for place in places), key=_left)
-        counter = tightest.counter
-        limit, remaining, reset = _fixed(unit, counter.cap, counter.seconds)
-        found += [limit, (remaining, b"%d" % _left(tightest)), reset]
+    leases, counted = account.reservation.leases, account.counted
+    found: list[Header] = []
+    for unit, places in counted.told:
+        place = places[0] if len(places) == 1 else min(places, key=lambda each: _left(leases[each]))
+        fixed = counted.written.get(place)
+        if fixed is None:
+            fixed = counted.written[place] = _fixed(unit, counted.counters[place])
+        limit, remaining, reset = fixed
+        found += (limit, (remaining, b"%d" % _left(leases[place])), reset)
     return found
 
 
-@lru_cache(4096)
-def _fixed(unit: bytes, cap: int, seconds: float) -> tuple[Header, bytes, Header]:
+def _fixed(unit: bytes, counter: Counter) -> tuple[Header, bytes, Header]:
     """The limit, the name of what remains, and the reset."""
-    limit, reset = (b"x-ratelimit-limit-" + unit, b"%d" % cap), (b"x-ratelimit-reset-" + unit, b"%ds" % round(seconds))
-    return limit, b"x-ratelimit-remaining-" + unit, reset
+    limit = b"x-ratelimit-limit-" + unit, b"%d" % counter.cap
+    return limit, b"x-ratelimit-remaining-" + unit, (b"x-ratelimit-reset-" + unit, b"%ds" % round(counter.seconds))
 
 
 def _left(lease: Lease) -> int:

@@ -20,7 +20,7 @@ from routing.refusals import Inexpressible
 from routing.relay import Relayed
 from routing.table import Table, Target
 from routing.translated import Translated
-from routing.translation import Translation, bad_request, chat_of, readable
+from routing.translation import READABLE, Translation, bad_request, chat_of
 
 if TYPE_CHECKING:
     from routing.gateway import Gateway
@@ -32,7 +32,7 @@ Request = Outgoing | Translation | Embedding | Completion
 
 async def write(call: Call, target: Target, table: Table, fetcher: Fetcher) -> Request:
     """The request for ``target``. Raises GatewayError, or Inexpressible where its API cannot say what the client says."""
-    with readable():
+    with READABLE:
         api = api_of(call, target)
         if api == call.endpoint.api:
             return Outgoing(call, target, table)

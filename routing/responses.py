@@ -19,7 +19,7 @@ from routing.call import Call
 from routing.compaction import summary_item
 from routing.errors import GatewayError
 from routing.seal import Seal
-from routing.translation import readable
+from routing.translation import READABLE
 from tenants.objects import ObjectStoreError, StoredObject
 from tenants.responses import Missing, ResponseStore, ResponseStoreError, StoredResponse, TooLarge
 
@@ -69,7 +69,7 @@ async def resume(call: Call, store: ResponseStore, seal: Seal) -> None:
             doc["previous_response_id"] = chain[0].previous_id
     if turn.resumed:
         call.doc = {**doc, "input": history + items}
-        with readable():
+        with READABLE:
             call.body = orjson.dumps(
                 {**doc, "input": [_native(item) for item in history + items if not _is_foreign(item)]}
             )

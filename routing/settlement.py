@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from providers.billed import NOTHING
 from routing import funds
 from routing.account import charged_to
 from routing.background import under_way
 from routing.call import GENERATING, UNMETERED, Call
-from routing.charging import NOTHING, charge
+from routing.charging import charge
 from routing.decision import Decision
 from routing.errors import GatewayError
 from routing.retries import CONNECT, REFUSED, Outcome

@@ -71,13 +71,14 @@ class Route:
     keep_alive: float = 0
 
 
-@dataclass(frozen=True, slots=True)
 class Resolved:
-    """A route and the model name under which it was reached, after alias and default."""
+    """A route and the model name under which it was reached, after alias and default. ``via`` is name, pattern, default
+    model or default provider, after an alias or not."""
 
-    route: Route
-    model: str
-    via: str = ""  # name | pattern | default model | default provider, after an alias or not
+    __slots__ = ("model", "route", "via")
+
+    def __init__(self, route: Route, model: str, via: str = "") -> None:
+        self.route, self.model, self.via = route, model, via
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -52,15 +51,18 @@ def bad_request(error: BadRequest) -> GatewayError:
     return GatewayError("invalid_request", f"{error.field}: {error.message}.", param=error.field)
 
 
-@contextmanager
-def readable() -> Iterator[None]:
+class Readable:
     """What is too deep for readers, writers or orjson is a bad request. Raises GatewayError."""
-    try:
-        yield
-    except (RecursionError, TypeError) as error:
-        if not too_deep(error):
-            raise
-        raise GatewayError("invalid_request", "The request is nested too deeply to be translated.") from None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RecursionError | TypeError) and too_deep(error):
+            raise GatewayError("invalid_request", "The request is nested too deeply to be translated.") from None
+
+
+READABLE: Final = Readable()
 
 
 def too_deep(error: Exception) -> bool:

@@ -23,6 +23,7 @@ from tenants.ledger import Entry
 from tenants.models import Notice, SpoolPosition, Usage
 from tenants.rows import table, tidy
 from tenants.spool_reader import Position
+from tenants.spool_records import with_id
 from tenants.spool_rows import Overtaken
 from tenants.statements import Statements, writing
 
@@ -57,8 +58,21 @@ def write(entries: Columns | Sequence[Entry], using: str = "default", step: Step
     except (OperationalError, Overtaken):
         raise
     except Exception:
-        return _write_carefully(entries.entries if isinstance(entries, Columns) else entries, using, step)
+        found, bad = _entries(entries) if isinstance(entries, Columns) else (entries, 0)
+        return bad + _write_carefully(found, using, step)
     return 0
+
+
+def _entries(columns: Columns) -> tuple[list[Entry], int]:
+    """The entries, and how many are none: machine code takes no value of another type into one."""
+    found, bad = [], 0
+    for number, values in zip(columns.ids, columns.values, strict=True):
+        try:
+            found.append(with_id(number, values))
+        except TypeError:
+            bad += 1
+            log.exception("this is no usage row", extra={"entry": repr((number, values))})
+    return found, bad
 
 
 def _write_new(columns: Columns, using: str, step: Step | None) -> None:

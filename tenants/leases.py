@@ -194,11 +194,13 @@ class Lease:
         return window.seconds
 
 
-class Settled(NamedTuple):
+class Settled:
     """``charges`` go to the database with the request's row, by label."""
 
-    charges: dict[str, int]
-    bound_exceeded: bool
+    __slots__ = ("bound_exceeded", "charges")
+
+    def __init__(self, charges: dict[str, int], bound_exceeded: bool) -> None:
+        self.charges, self.bound_exceeded = charges, bound_exceeded
 
 
 class Reservation:

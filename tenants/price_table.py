@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from tenants.pricing import BadPrice, Price
+from tenants.pricing import BadPrice, Price, PriceOverlap
 
 #: Provider kind -> whose prices it has, where its address does not tell. Kinds that anybody may serve, and those that run
 #: on hardware of one's own, have none.
@@ -44,10 +44,6 @@ VENDORS: Final = {
 }
 REMEMBERED: Final = 10_000
 _COMPACT_DATE: Final = re.compile(r"(?<=-)(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
-
-
-class PriceOverlap(BadPrice):
-    """Two versions of one price are in force at one time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class BadPrice(ValueError):
     """A price that cannot be meant."""
 
 
+class PriceOverlap(BadPrice):
+    """Two versions of one price are in force at one time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Nano-dollars for a million of each unit of ``told``. All else is made of it: ``apart`` is by how much a part costs

@@ -74,9 +74,9 @@ class Rule(NamedTuple):
 class Counted:
     """What one request counts in: ``counters`` in the order of their names, and their ``units``. ``hard``: a budget must
     hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are the places of
-    limits of requests and of tokens, whose rest its reply tells."""
+    limits of requests and of tokens, whose rest its reply tells, ``written`` what its headers have by place."""
 
-    __slots__ = ("counters", "hard", "measured", "titles", "tokens", "told", "units")
+    __slots__ = ("counters", "hard", "measured", "titles", "tokens", "told", "units", "written")
 
     def __init__(self, found: Iterable[tuple[Rule, Counter]] = ()) -> None:
         rules = tuple(found)
@@ -88,6 +88,7 @@ class Counted:
         self.measured = self.tokens or MONEY in units
         places = {unit: [place for place, each in enumerate(units) if each == unit] for unit in ("requests", "tokens")}
         self.told = tuple((unit.encode(), found) for unit, found in places.items() if found)
+        self.written: dict[int, tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,12 @@ def uuid7() -> UUID:
     return made
 
 
+def written(id: UUID) -> str:
+    """``str(id)``, in half the time."""
+    text = id.int.to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def _after(last: int) -> int:
     """The id next to ``last``: one more in its random bits, which carry into the time when they are used up."""
     low, high = last & _LOW, last >> 64 & 0xFFF

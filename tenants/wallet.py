@@ -62,7 +62,8 @@ class Wallet:
         leases: list[Lease] = []
         trailing = False
         try:
-            for counter, amount in zip(counters, amounts, strict=True):
+            for place, counter in enumerate(counters):
+                amount = amounts[place]
                 lease = self._current.get(counter.key)
                 if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
                     lease = self._find(counter, now, tick)

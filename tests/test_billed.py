@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.billed import Billed, read_billed
+from providers.billed import NOTHING, Billed, read_billed
 from tenants.units import COUNTED, TOKENS
 from tests import recordings
 from tests.test_price_recordings import APIS, documents
@@ -129,3 +129,11 @@ def test_what_recordings_tell_are_names_that_have_prices() -> None:
     print(f"\n{sorted(names)} {sorted(counted)}")
     assert {"cache_write_1h_tokens", "cache_read_audio_tokens", "input_image_tokens"} <= names <= set(TOKENS)
     assert {"web_searches"} <= counted <= set(COUNTED)
+
+
+def test_what_most_replies_share_stays_empty() -> None:
+    plain = {"usage": {"prompt_tokens": 3}, "service_tier": "default"}
+    assert read_billed("chat", plain) is NOTHING
+    told = read_billed("chat", {**plain, "service_tier": "flex"}, NOTHING)
+    assert told == Billed(tier="flex") and read_billed("chat", plain, told) == told
+    assert Billed() == NOTHING

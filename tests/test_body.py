@@ -182,6 +182,26 @@ async def test_bytes_over_the_limit_are_refused_whatever_was_declared(chunks: li
     assert await read(receiver(requests(b"x" * 4, b"x" * 6)), (b"content-length", b"0010"), limit=10) == b"x" * 10
 
 
+async def test_a_server_may_give_a_body_that_is_there_at_once() -> None:
+    """It is bounded and counted as any other; where there is none yet, or it is packed, messages tell it."""
+
+    async def taken(given: bytes | None, *headers: tuple[bytes, bytes], room: int = 100) -> bytes:
+        messages = receiver(requests(gzip.compress(b"told") if headers else b"told"))
+        with Budget(room).hold() as hold:
+            read = await bodies.read(
+                headers, messages, limit=100 if headers else 10, timeout=60, budget=hold, take=lambda: given
+            )
+            assert hold.size == len(read)
+            return read
+
+    assert await taken(b"at once") == b"at once" and await taken(b"") == b"" and await taken(None) == b"told"
+    assert await taken(b"not packed", (b"content-encoding", b"gzip")) == b"told"
+    for size, room, status in ((11, 100, 413), (10, 9, 503)):
+        with pytest.raises(BodyError) as caught:
+            await taken(b"x" * size, room=room)
+        assert caught.value.status == status
+
+
 async def test_all_requests_together_hold_no_more_than_the_budget() -> None:
     budget = Budget(10)
     with budget.hold() as first, budget.hold() as second:

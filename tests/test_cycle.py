@@ -68,9 +68,15 @@ class Served:
         return self.wire.sent[before:]
 
 
+def written(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    return [b"%b: %b\r\n" % header for header in headers]
+
+
 async def at_once(scope: Any, receive: Any, send: Any) -> None:
-    body = (await receive())["body"] or b"none"
-    assert scope["extensions"][WHOLE](200, HEADERS, body)
+    whole = scope["extensions"][WHOLE]
+    body = whole.take()
+    assert whole.take() is None
+    assert whole.reply(200, written(HEADERS), body or b"none")
 
 
 async def as_ever(scope: Any, receive: Any, send: Any) -> None:
@@ -86,7 +92,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         body, more = body + message["body"], message["more_body"]
     told = f"{scope['method']} {scope['path']} {scope['raw_path']} {scope['query_string']} {len(body)}".encode()
     headers = [(b"content-length", b"%d" % len(told))]
-    if not scope["extensions"][WHOLE](200, headers, told):
+    if not scope["extensions"][WHOLE].reply(200, written(headers), told):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": told})
 
@@ -131,7 +137,7 @@ async def test_what_takes_more_than_a_write_goes_as_ever() -> None:
     for status in (204, 304):
         cycle = Served(echo)
         cycle.protocol.data_received(GET)
-        assert not cycle.protocol.cycle.whole(status, [], b"")
+        assert not cycle.protocol.cycle.reply(status, [], b"")
         await cycle.ask()
 
 

@@ -13,8 +13,8 @@ from routing import table as tables
 from routing.charging import charge, units_of
 from routing.table import Table
 from tenants.ledger import Entry
-from tenants.price_table import Override, PriceOverlap, Prices, Source
-from tenants.pricing import MOST_RATE, Price, Rates, Tariff, cost
+from tenants.price_table import Override, Prices, Source
+from tenants.pricing import MOST_RATE, Price, PriceOverlap, Rates, Tariff, cost
 from tenants.units import MOST_UNITS, BadUnits
 from tests.inprocess import upstream
 from tests.price_strategies import NOON, RATE, tariffs, unhurried

@@ -19,13 +19,12 @@ from tenants.price_table import (
     Match,
     Names,
     Override,
-    PriceOverlap,
     Prices,
     Source,
     Vendor,
     Version,
 )
-from tenants.pricing import BadPrice, Price, Rates, Tariff, Window
+from tenants.pricing import BadPrice, Price, PriceOverlap, Rates, Tariff, Window
 from tests.price_strategies import DOLLAR, NOON, unhurried
 
 DAY = 86_400

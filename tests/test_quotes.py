@@ -17,7 +17,7 @@ from routing.bounds import bound, demand
 from routing.estimate import Estimate
 from routing.quotes import Quote
 from routing.table import Table, Target
-from tenants.leases import MONEY, MOST
+from tenants.leases import MOST
 from tenants.pricing import Price, Rates, Tariff
 from tenants.units import BadUnits
 from tenants.worst_case import worst_case
@@ -130,7 +130,7 @@ BODIES: list[dict[str, Any]] = [
 
 class Found(NamedTuple):
     plain: bool
-    amounts: dict[str, int]
+    money: int
 
 
 def closely_checked(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
@@ -140,11 +140,11 @@ def closely_checked(monkeypatch: pytest.MonkeyPatch) -> list[Found]:
     class Checked(Estimate):
         def require(self, **given: Any) -> None:
             super().require(**given)
-            found = self.amounts, self.outputs, self.cap
-            checked.append(Found(self.asked.plain, self.amounts))
-            self.asked = self.asked._replace(plain=False)
+            found = self.money, self.tokens, self.outputs, self.cap
+            checked.append(Found(self.asked.plain, self.money))
+            self.asked = self.asked._replace(plain=False, text=self._text)
             super().require(**given)
-            assert (self.amounts, self.outputs, self.cap) == found
+            assert (self.money, self.tokens, self.outputs, self.cap) == found
 
     monkeypatch.setattr(funds, "Estimate", Checked)
     return checked
@@ -172,7 +172,7 @@ async def test_a_quote_ends_with_the_version_of_its_price(monkeypatch: pytest.Mo
         for place in (0, 1, 1, 0):
             monkeypatch.setattr(Table, "price", lambda *_, at=place: versions[at])
             assert (await running.client.post("/v1/chat/completions", json=asking(max_tokens=50))).status_code == 200
-    money = [each.amounts[MONEY] for each in checked]
+    money = [each.money for each in checked]
     assert money == [money[0], 10 * money[0], 10 * money[0], money[0]]
 
 
