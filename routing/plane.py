@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 1.0
 STOP_SECONDS = 10.0
+CUT_PAUSE = 0.01  # seconds between looks at whether they are done
 
 
 class Plane:
@@ -122,6 +123,7 @@ class Plane:
         self.money_metrics.tell(self.ledger, self.gateway.refills)
 
     async def close(self) -> None:
+        await self._settled()
         for task in (self.upkeep, self.tidying, self.flushing):
             task.cancel()
         self.gateway.background.close()
@@ -130,6 +132,14 @@ class Plane:
         await self.gateway.connections.close()
         await self.gateway.fetcher.close()
         await asyncio.to_thread(self._stop)
+
+    async def _settled(self) -> None:
+        """Wait for those that the server has just cut: they must be in the spool before it closes, or they count as
+        interrupted."""
+        tries = round(STOP_SECONDS / CUT_PAUSE)
+        while self.gateway.active and tries:
+            tries -= 1
+            await asyncio.sleep(CUT_PAUSE)
 
     def _stop(self) -> None:
         self.poller.stop()
