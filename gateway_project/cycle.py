@@ -8,7 +8,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-Header = tuple[bytes, bytes]
+from routing.headers import lines
+
 NO_BODY = (204, 304)
 
 
@@ -73,11 +74,9 @@ class Cycle(RequestResponseCycle):
             return False
         if self.scope["method"] == "HEAD" or status in NO_BODY:
             return False
-        self.response_started = True
-        self.waiting_for_100_continue = False
+        begun = self._start(status)
         self.head = []
-        defaults = [piece for name, value in self.default_headers for piece in (name, b": ", value, b"\r\n")]
-        self.transport.write(b"".join((STATUS_LINE[status], *defaults, *head, b"\r\n", body)))
+        self.transport.write(b"".join((*begun, *head, b"\r\n", body)))
         self._end()
         return True
 
@@ -94,14 +93,18 @@ class Cycle(RequestResponseCycle):
             if not self.disconnected:
                 self._body(message.get("body", b""), message.get("more_body", False))
 
-    def _begin(self, message: Any) -> None:
+    def _start(self, status: int) -> list[bytes]:
+        """From now on a reply is under way: the first lines of its head."""
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.head = [STATUS_LINE[message["status"]]]
-        for name, value in (*self.default_headers, *message["headers"]):
+        return [STATUS_LINE[status], *lines(self.default_headers)]
+
+    def _begin(self, message: Any) -> None:
+        headers = message["headers"]
+        for name, value in headers:
             if name == b"content-length":
                 self.chunked_encoding, self.expected_content_length = False, int(value)
-            self.head += (name, b": ", value, b"\r\n")
+        self.head = [*self._start(message["status"]), *lines(headers)]
         if self.chunked_encoding is None and self.scope["method"] != "HEAD" and message["status"] not in NO_BODY:
             self.chunked_encoding = True
             self.head.append(b"transfer-encoding: chunked\r\n")

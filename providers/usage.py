@@ -38,9 +38,8 @@ def _int(source: Any, *names: str) -> int:
     """The first of ``names`` that ``source`` has as a count above zero, else 0. Upstreams write null, floats and text."""
     if type(source) is dict:
         for name in names:
-            value = source.get(name)
-            if (value.__class__ is int or value.__class__ is float) and 0 < value <= MOST:
-                return int(value)
+            if found := _one(source, name):
+                return found
     return 0
 
 

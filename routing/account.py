@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from tenants.leases import MONEY, Reservation, read_label
+from tenants.leases import Reservation, read_label
 from tenants.ledger import Entry
 from tenants.terms import Counted
 from tenants.wallet import Wallet
@@ -48,11 +48,7 @@ class Account:
         tokens, lost = entry.input_tokens + entry.output_tokens, entry.kind == "attempt"
         if lost and not tokens:
             tokens = self._most_tokens(reservation)
-        cost, one = entry.cost or 0, 0 if lost else 1
-        used = [
-            cost if unit == MONEY else tokens if unit == "tokens" else one if unit == "requests" else 0
-            for unit in self.counted.units
-        ]
+        used = self.counted.amounts(entry.cost or 0, tokens, 0 if lost else 1, 0)
         settled = self.wallet.settle(reservation, used)
         entry.charges = settled.charges
         entry.charged_to = charged_to(tuple(settled.charges))

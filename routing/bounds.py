@@ -58,12 +58,14 @@ _NONE: Final = Demand("", 0, counted={"requests": 0})
 
 def demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str = "") -> Demand:
     """What the request asks for at most. Never raises; ``endpoint`` is the name of a row in ``routing.paths``."""
+    found = _demand(endpoint, doc, body, content_type)
+    return found._replace(text=len(body)) if found.plain else found
+
+
+def _demand(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str) -> Demand:
+    """As ``demand``; a plain one is shared by all that ask alike, and does not tell its ``text``."""
     if (found := plain(endpoint, doc, body)) is not None:
-        return found._replace(text=len(body))
-    return _closely(endpoint, doc, body, content_type)
-
-
-def _closely(endpoint: str, doc: dict[str, Any], body: bytes, content_type: str) -> Demand:
+        return found
     if (read := bound_generate.READERS.get(endpoint)) is not None:
         return _single(read(endpoint, doc, body), doc, body)
     if (other := bound_media.READERS.get(endpoint)) is not None:
@@ -78,12 +80,10 @@ def demand_of(call: Call) -> Demand:
 
 
 def demand_and_text(call: Call) -> tuple[Demand, int]:
-    """The demand of a call, looked at closely once for each body that it has, and its ``text``, which a plain one, shared by
-    all that ask alike, does not tell."""
+    """The demand of a call, found once for each body that it has, and its ``text``, which a plain one does not tell."""
     body = call.body
     if call.demanded is None or call.demanded[0] is not body:
-        name, doc = call.endpoint.name, call.doc
-        call.demanded = (body, plain(name, doc, body) or _closely(name, doc, body, call.header(b"content-type")))
+        call.demanded = (body, _demand(call.endpoint.name, call.doc, body, call.header(b"content-type")))
     found = call.demanded[1]
     return found, len(body) if found.plain else found.text
 

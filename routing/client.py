@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from providers.light import Header
 from routing.body import ClientGone
-from routing.headers import SAFETY
+from routing.headers import SAFETY, lines
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -34,7 +34,7 @@ STREAM: Final[list[Header]] = [
     (b"x-accel-buffering", b"no"),
     (b"cache-control", b"no-cache"),
 ]
-SAFE: Final = b"".join(b"%b: %b\r\n" % header for header in SAFETY)
+SAFE: Final = b"".join(lines(SAFETY))
 STUCK: Final = ClientGone("the client does not read")
 
 
@@ -160,16 +160,6 @@ class Client:
             self.limit(self._timeout, STUCK)
             await self._head(status, headers)
 
-    def _written(self, headers: list[Header]) -> list[bytes]:
-        """``headers`` and our own, in pieces."""
-        lines: list[bytes] = []
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        for name, value in self.headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(SAFE)
-        return lines
-
     async def _head(self, status: int, headers: list[Header]) -> None:
         self.status = status
         self.started = time.perf_counter()
@@ -196,8 +186,11 @@ class Client:
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer whole."""
         headers = [*headers, (b"content-length", b"%d" % len(body))]
-        if self.whole is not None and not self.keep_alive and self.whole.reply(status, self._written(headers), body):
-            self.finished, self.status, self.started = True, status, time.perf_counter()
-            return
+        if self.whole is not None and not self.keep_alive:
+            head = lines([*headers, *self.headers])
+            head.append(SAFE)
+            if self.whole.reply(status, head, body):
+                self.finished, self.status, self.started = True, status, time.perf_counter()
+                return
         await self.start(status, headers)
         await self.send(body, more=False)

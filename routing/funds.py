@@ -74,7 +74,7 @@ async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, ref
         raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
     for _ in range(TRIES):
         money, tokens = (estimate.money, estimate.tokens) if estimate is not None else (0, 0)
-        amounts = [money if unit == MONEY else tokens if unit == "tokens" else 1 for unit in counted.units]
+        amounts = counted.amounts(money, tokens, 1, 1)
         outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
         if isinstance(outcome, Reservation):
             outputs = estimate.outputs if estimate is not None and counted.hard else {}

@@ -43,6 +43,14 @@ SAFETY: Final[tuple[Header, ...]] = (
 )
 
 
+def lines(headers: Iterable[Header]) -> list[bytes]:
+    """``headers`` as they go over the wire, in pieces."""
+    found: list[bytes] = []
+    for name, value in headers:
+        found += (name, b": ", value, b"\r\n")
+    return found
+
+
 def key_of(headers: Sequence[Header], query: bytes, dialect: str) -> str:
     """The key that the request carries, "" for none. Two different ones are refused: nobody could tell which was meant."""
     found: dict[str, str] = {}

@@ -90,6 +90,13 @@ class Counted:
         self.told = tuple((unit.encode(), found) for unit, found in places.items() if found)
         self.written: dict[int, tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]] = {}
 
+    def amounts(self, money: int, tokens: int, requests: int, concurrent: int) -> list[int]:
+        """So much of each counter's unit."""
+        return [
+            money if unit == MONEY else tokens if unit == "tokens" else requests if unit == "requests" else concurrent
+            for unit in self.units
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
