@@ -32,7 +32,7 @@ MODULES = {
         " bound_parts bound_plain bound_splice bounds breaker call charging choosing client compaction completion conditions"
         " counting cutting decision edit embedding endpoint estimate facts foreign funds gateway headers"
         " held hooks incoming keep_alive lanes lineup length_endings limited log metrics objects outgoing"
-        " own_headers queue quotes ranking refusals relay requests retries settlement strategies table tap told traffic translated"
+        " own_headers queue quotes ranking refusals relay requests retries series settlement strategies table tap told traffic translated"
         " translation visit warden"
     ),
     "tenants": (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
-from tenants.leases import Reservation, read_label
+from tenants.leases import Reservation
 from tenants.ledger import Entry
 from tenants.terms import Counted
 from tenants.wallet import Wallet
@@ -32,8 +31,7 @@ class Account:
     @property
     def admitted(self) -> float:
         """When its windows count it, by a clock that never jumps; 0 where none of them trails."""
-        marks = self.reservation.marks
-        return marks[0].at if marks else 0.0
+        return self.reservation.tick if self.reservation.steps else 0.0
 
     def lose(self, lost: Entry, reservation: Reservation) -> None:
         """An attempt that came to nothing is paid from ``reservation``, made after it: the one that the request's intent
@@ -49,22 +47,12 @@ class Account:
         if lost and not tokens:
             tokens = self._most_tokens(reservation)
         used = self.counted.amounts(entry.cost or 0, tokens, 0 if lost else 1, 0)
-        settled = self.wallet.settle(reservation, used)
-        entry.charges = settled.charges
-        entry.charged_to = charged_to(tuple(settled.charges))
-        entry.bound_exceeded = settled.bound_exceeded
+        self.wallet.settle(reservation, used)
+        entry.charges = reservation.charges
+        entry.charged_to = reservation.charged_to
+        entry.bound_exceeded = reservation.bound_exceeded
 
     def _most_tokens(self, reservation: Reservation) -> int:
         """Of an attempt that told nothing: all that was reserved for it."""
         amounts = zip(self.counted.units, reservation.amounts, strict=True)
         return max((amount for unit, amount in amounts if unit == "tokens"), default=0)
-
-
-@lru_cache(4096)
-def charged_to(labels: tuple[str, ...]) -> str:
-    """The windows that ``labels`` are of, a line each: counter/subject/start."""
-    lines = []
-    for text in labels:
-        label = read_label(text)
-        lines.append(f"{label.counter}/{label.subject}/{label.start}")
-    return "\n".join(lines)

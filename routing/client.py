@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from providers.light import Header
 from routing.body import ClientGone
-from routing.headers import SAFETY, lines
+from routing.headers import SAFETY, lines, read_lines
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -39,7 +39,7 @@ STUCK: Final = ClientGone("the client does not read")
 
 
 class Client:
-    """``headers`` go out with the head, whatever is answered. ``started`` is the moment of the first byte, 0 before it:
+    """``head`` are lines, in pieces, that go out whatever is answered. ``started`` is the moment of the first byte, 0 before it:
     from then on no status can be told and nothing can be tried again. ``gone`` is set when it hangs up, ``served`` when
     it has the terminator of its stream: whoever hangs up then has not left early. ``whole`` is the server's, where it has
     one.
@@ -67,12 +67,12 @@ class Client:
     ticked = False
     watcher: asyncio.Task[None] | None = None
 
-    def __init__(self, send: Send, timeout: float, headers: list[Header]) -> None:
+    def __init__(self, send: Send, timeout: float, head: list[bytes]) -> None:
         self._send = send
         self._timeout = timeout
         self._task = asyncio.current_task()
         self._time = asyncio.get_running_loop().time
-        self.headers = headers
+        self.head = head
         self.whole: Whole | None = None
 
     def within(self, seconds: float) -> None:
@@ -164,7 +164,7 @@ class Client:
         self.status = status
         self.started = time.perf_counter()
         # ``checked`` spares a server that knows the word a second look: all of them were parsed or made here.
-        out = [*headers, *self.headers, *SAFETY]
+        out = [*headers, *read_lines(self.head), *SAFETY]
         await self._send({"type": "http.response.start", "status": status, "headers": out, "checked": True})
 
     async def send(self, data: bytes, more: bool = True) -> None:
@@ -185,12 +185,13 @@ class Client:
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Answer whole."""
-        headers = [*headers, (b"content-length", b"%d" % len(body))]
         if self.whole is not None and not self.keep_alive:
-            head = lines([*headers, *self.headers])
+            head = lines(headers)
+            head.append(b"content-length: %d\r\n" % len(body))
+            head += self.head
             head.append(SAFE)
             if self.whole.reply(status, head, body):
                 self.finished, self.status, self.started = True, status, time.perf_counter()
                 return
-        await self.start(status, headers)
+        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self.send(body, more=False)

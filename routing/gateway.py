@@ -29,7 +29,7 @@ from routing.library import Declared, Library
 from routing.log import Log
 from routing.metrics import Metrics
 from routing.options import Options
-from routing.own_headers import own_headers
+from routing.own_headers import own_lines
 from routing.seal import Seal
 from routing.table import Table
 from routing.traffic import Traffic
@@ -148,10 +148,10 @@ class Gateway(Library):
         peer = (scope.get("client") or ("",))[0]
         entry.client_ip = headers.client_ip(peer, call.headers, self.options.trusted_proxies)
         request_id = entry.request_id.encode()
-        out = [(b"x-request-id", request_id), (b"x-gateway-revision", b"%d" % entry.revision)]
+        head = [b"x-gateway-revision: %d\r\nx-request-id: " % entry.revision, request_id, b"\r\n"]
         if endpoint.dialect == "anthropic":
-            out.append((b"request-id", request_id))
-        client = Client(send, self.options.send_timeout, out)
+            head += [b"request-id: ", request_id, b"\r\n"]
+        client = Client(send, self.options.send_timeout, head)
         if "extensions" in scope:
             client.whole = scope["extensions"].get(WHOLE)
         return call, client
@@ -217,7 +217,7 @@ class Gateway(Library):
             settlement.foretell(call)
         async with held.reply:
             try:
-                client.headers += own_headers(call)
+                client.head += own_lines(call)
                 if call.hooked is None and not client.beaten:
                     await held.send(client)
                 else:
@@ -249,7 +249,7 @@ class Gateway(Library):
                 await client.send(b"", more=False)
                 return
             body = write_error(call.endpoint.dialect, error, entry.request_id)
-            client.headers += own_headers(call)
+            client.head += own_lines(call)
             await client.reply(error.status, [(b"content-type", b"application/json"), *error_headers(error)], body)
         except ClientGone:
             entry.error_kind = entry.error_kind or "cancelled"

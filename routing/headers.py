@@ -47,7 +47,20 @@ def lines(headers: Iterable[Header]) -> list[bytes]:
     """``headers`` as they go over the wire, in pieces."""
     found: list[bytes] = []
     for name, value in headers:
-        found += (name, b": ", value, b"\r\n")
+        found.append(name)
+        found.append(b": ")
+        found.append(value)
+        found.append(b"\r\n")
+    return found
+
+
+def read_lines(pieces: Iterable[bytes]) -> list[Header]:
+    """What ``lines`` has written, for a server that wants it in pairs."""
+    found: list[Header] = []
+    for line in b"".join(pieces).split(b"\r\n"):
+        name, colon, value = line.partition(b": ")
+        if colon:
+            found.append((name, value))
     return found
 
 
@@ -104,12 +117,10 @@ def query_without_key(query: bytes) -> bytes:
 
 def safe(text: str) -> bytes:
     """``text`` as a header value: printable ASCII, everything else escaped, at most 256 bytes."""
-    return _escaped(text[:256])
-
-
-@lru_cache(4096)
-def _escaped(text: str) -> bytes:
-    return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
+    text = text[:256]
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(c if " " <= c <= "~" else "?" for c in text)
+    return text.encode()
 
 
 @lru_cache(4096)

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 from collections import Counter as Counts
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 
 from providers.upstream import Upstream
 from routing.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from routing.call import Call
 from routing.queue import Queue
+from routing.series import Series
 from tenants.ledger import Entry
 
-SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
-WHERE: Final = ("format", "model", "provider")
-
-REQUESTS: Final = Counter("proxy_requests_total", "Requests, by how they ended.", (*WHERE, "status"))
-DURATION: Final = Histogram(
-    "proxy_request_duration_seconds", "Time from the request's head to the reply's last byte.", WHERE, buckets=SECONDS
-)
-FIRST_TOKEN: Final = Histogram(
-    "proxy_time_to_first_token_seconds",
-    "Time from the request's head to the first byte of a streamed reply.",
-    WHERE,
-    buckets=SECONDS,
-)
-ERRORS: Final = Counter("proxy_errors_total", "Failed requests, by kind.", (*WHERE, "error_type"))
 ACTIVE: Final = Gauge(
     "proxy_active_requests", "Requests under way at a provider.", ("format", "provider"), multiprocess_mode="livesum"
-)
-TOKENS: Final = Counter(
-    "proxy_tokens_total", "Tokens, by kind; cache and reasoning tokens are parts of input and output.", (*WHERE, "kind")
 )
 DROPPED: Final = Counter(
     "proxy_dropped_fields_total",
     "Requests of which the upstream's API could not express a harmless part (x-gateway-dropped names it).",
     ("format", "provider"),
 )
-COST: Final = Counter("proxy_cost_usd_total", "Cost in US dollars.", ("tenant", *WHERE))
 ATTEMPTS: Final = Counter("proxy_upstream_attempts_total", "Calls of providers, by outcome.", ("provider", "outcome"))
 BREAKER: Final = Gauge(
     "proxy_breaker_state",
@@ -60,69 +43,13 @@ STORE_CALLS: Final = Gauge(
 STORE_SECONDS: Final = Gauge("proxy_object_store_seconds", "Seconds spent in those calls.", multiprocess_mode="livesum")
 
 LIMITED: Final = Counter("proxy_rate_limited_total", "Requests that a limit or budget refused.", ("tenant", "limit"))
-#: Words of the usage rows that are no error kinds of their own.
-ERROR_TYPES: Final = {
-    "truncated": "network",
-    "not_found": "invalid_request",
-    "cancelled": "cancelled",
-    "not_implemented": "invalid_request",
-}
 #: Routes beyond so many are counted together as ``other``: each takes kilobytes in every worker and in Prometheus.
 MAX_SERIES: Final = 500
 WORST: Final = {HALF_OPEN: 1, OPEN: 2}
-TOKEN_KINDS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
-
-
-class Series:
-    """The children of one (format, model, provider), found once, and what waits to be added to them."""
-
-    __slots__ = ("duration", "first_token", "statuses", "tokens", "waiting", "where")
-
-    def __init__(self, where: tuple[str, str, str]) -> None:
-        self.where = where
-        self.duration = DURATION.labels(*where)
-        self.first_token: Any = None  # made where something streams
-        self.tokens: dict[str, Any] = {}
-        self.statuses: dict[int, Any] = {}
-        self.waiting: list[Entry] = []
-
-    def flush(self) -> None:
-        entries, self.waiting = self.waiting, []
-        for status, count in Counts(entry.status for entry in entries).items():
-            if status not in self.statuses:
-                self.statuses[status] = REQUESTS.labels(*self.where, str(status))
-            self.statuses[status].inc(count)
-        sums = [0, 0, 0, 0, 0]
-        for entry in entries:
-            self.duration.observe(entry.duration_us / 1e6)
-            sums[0] += entry.input_tokens
-            sums[1] += entry.output_tokens
-            sums[2] += entry.cache_read_tokens
-            sums[3] += entry.cache_write_tokens
-            sums[4] += entry.reasoning_tokens
-            if entry.stream and entry.first_byte_us is not None:
-                self.first_token = self.first_token or FIRST_TOKEN.labels(*self.where)
-                self.first_token.observe(entry.first_byte_us / 1e6)
-            if entry.error_kind:
-                ERRORS.labels(*self.where, ERROR_TYPES.get(entry.error_kind, entry.error_kind)).inc()
-        for kind, count in zip(TOKEN_KINDS, sums, strict=True):
-            if count:
-                if kind not in self.tokens:
-                    self.tokens[kind] = TOKENS.labels(*self.where, kind)
-                self.tokens[kind].inc(count)
-        self._add_costs(entries)
-
-    def _add_costs(self, entries: list[Entry]) -> None:
-        costs: Counts[str] = Counts()
-        for entry in entries:
-            if entry.cost:
-                costs[entry.tenant] += entry.cost
-        for tenant, cost in costs.items():
-            COST.labels(tenant, *self.where).inc(cost / 1e9)
 
 
 class Metrics:
-    """Counts in plain numbers, which cost a request next to nothing; ``flush`` hands them to Prometheus many times a
+    """Counts in plain numbers, which cost a request next to nothing; ``flush`` hands them to Prometheus some times a
     second. One event loop uses it."""
 
     def __init__(self) -> None:
@@ -188,7 +115,7 @@ class Metrics:
             series = series or self._series.setdefault(where, Series(where))
         if not series.waiting:
             self._waiting.append(series)
-        series.waiting.append(entry)
+        series.add(entry)
         self._stale = True
 
     def flush(self) -> None:

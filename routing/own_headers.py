@@ -1,53 +1,62 @@
-"""What the gateway itself says in the headers of a reply: where it is from, what is left of limits, what it cost."""
+"""What the gateway itself says in the head of a reply, line by line: where it is from, what is left of limits, what it cost."""
 
 from __future__ import annotations
 
-from providers.light import Header
-from routing import headers
+from functools import lru_cache
+
 from routing.account import Account
 from routing.call import Call
 from routing.explain import told
+from routing.headers import safe
 from tenants.leases import Counter, Lease
 
 
-def own_headers(call: Call) -> list[Header]:
+def own_lines(call: Call) -> list[bytes]:
+    """In pieces, as they go over the wire."""
     entry = call.entry
-    found = [(b"x-gateway-attempts", b"%d" % entry.attempts)]
+    found = [b"x-gateway-attempts: %d\r\n" % entry.attempts]
     if call.target is not None:
-        found += [
-            (b"x-gateway-provider", entry.provider.encode()),
-            (b"x-gateway-model", headers.safe(entry.upstream_model)),
-            (b"x-gateway-target", b"%d" % entry.target_id),
-        ]
+        found.append(_place(entry.provider, entry.upstream_model, entry.target_id))
         if entry.upstream_request_id:
-            found.append((b"x-gateway-upstream-request-id", headers.safe(entry.upstream_request_id)))
+            found.append(b"x-gateway-upstream-request-id: ")
+            found.append(safe(entry.upstream_request_id))
+            found.append(b"\r\n")
     if call.priced and entry.cost is not None:
-        found.append((b"x-gateway-cost", b"%d" % entry.cost))
+        found.append(b"x-gateway-cost: %d\r\n" % entry.cost)
     if call.account is not None:
-        found += limits_left(call.account)
+        _add_limits(found, call.account)
     if call.key.may_explain and call.decision is not None and call.header(b"x-gateway-explain") == "1":
-        found.append((b"x-gateway-explain", told(call, call.decision)))
+        found.append(b"x-gateway-explain: " + told(call, call.decision) + b"\r\n")
     return found
 
 
-def limits_left(account: Account) -> list[Header]:
+@lru_cache(4096)
+def _place(provider: str, model: str, target_id: int) -> bytes:
+    """The lines of a target."""
+    lines = b"x-gateway-provider: %b\r\nx-gateway-model: %b\r\nx-gateway-target: %d\r\n"
+    return lines % (provider.encode(), safe(model), target_id)
+
+
+def _add_limits(found: list[bytes], account: Account) -> None:
     """Of requests and of tokens, the limit of which the least is left, as far as this process knows."""
     leases, counted = account.reservation.leases, account.counted
-    found: list[Header] = []
     for unit, places in counted.told:
-        place = places[0] if len(places) == 1 else min(places, key=lambda each: _left(leases[each]))
+        place = _tightest(leases, places) if len(places) > 1 else places[0]
         fixed = counted.written.get(place)
         if fixed is None:
             fixed = counted.written[place] = _fixed(unit, counted.counters[place])
-        limit, remaining, reset = fixed
-        found += (limit, (remaining, b"%d" % _left(leases[place])), reset)
-    return found
+        found.append(fixed)
+        found.append(b"%d\r\n" % _left(leases[place]))
 
 
-def _fixed(unit: bytes, counter: Counter) -> tuple[Header, bytes, Header]:
-    """The limit, the name of what remains, and the reset."""
-    limit = b"x-ratelimit-limit-" + unit, b"%d" % counter.cap
-    return limit, b"x-ratelimit-remaining-" + unit, (b"x-ratelimit-reset-" + unit, b"%ds" % round(counter.seconds))
+def _tightest(leases: list[Lease], places: list[int]) -> int:
+    return min(places, key=lambda place: _left(leases[place]))
+
+
+def _fixed(unit: str, counter: Counter) -> bytes:
+    """The lines of a limit, up to what is left of it."""
+    told = f"x-ratelimit-limit-{unit}: {counter.cap}\r\nx-ratelimit-reset-{unit}: {round(counter.seconds)}s\r\n"
+    return f"{told}x-ratelimit-remaining-{unit}: ".encode()
 
 
 def _left(lease: Lease) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from providers.billed import NOTHING
 from routing import funds
-from routing.account import charged_to
 from routing.background import under_way
 from routing.call import GENERATING, UNMETERED, Call
 from routing.charging import charge
@@ -49,10 +48,11 @@ async def prepare(gateway: Gateway, call: Call, decision: Decision, table: Table
 
 async def intend(gateway: Gateway, call: Call) -> None:
     entry, account, ledger = call.entry, call.account, gateway.ledger
-    bounds = account.reservation.bounds if account is not None else {}
+    bounds: dict[str, int] = {}
     entry.if_interrupted = call.terms.interrupted
-    entry.bound = account.bound if account is not None else None
-    entry.charged_to = charged_to(tuple(bounds))  # if this process does not live to settle
+    if account is not None:  # for this process may not live to settle
+        bounds, entry.bound = account.reservation.bounds, account.bound
+        entry.charged_to = account.reservation.charged_to
     try:
         if ledger.blocks:
             await asyncio.to_thread(ledger.intend, entry, bounds)

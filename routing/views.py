@@ -259,5 +259,5 @@ async def _answer(send: Any, scope: Scope, status: int, body: Mapping[str, Any])
     if scope["method"] not in ("GET", "HEAD"):
         status, body = 405, {"error": "GET only"}
     data = orjson.dumps(body)
-    client = Client(send, 60, [(b"cache-control", b"no-store")])
+    client = Client(send, 60, [b"cache-control: no-store\r\n"])
     await client.reply(status, JSON, b"" if scope["method"] == "HEAD" else data)

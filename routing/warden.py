@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from routing.client import Client
 
 TICK: Final = 0.02
+PERIOD: Final = 0.2
 
 
 class Warden:
     """The clients of one event loop."""
 
     def __init__(self, after: Callable[[], None]) -> None:
-        """``after`` is called with every tick, and once more when the last request is over."""
+        """``after`` is called some times a second, and once more when the last request is over."""
         self.after = after
+        self._called_at = 0.0
         self.clients: set[Client] = set()
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -35,11 +37,13 @@ class Warden:
 
     def _tick(self) -> None:
         self._ticking = None
-        self.after()
-        if not self.clients:
-            return
         loop = asyncio.get_running_loop()
         now = loop.time()
+        if not self.clients or now - self._called_at >= PERIOD:
+            self._called_at = now
+            self.after()
+        if not self.clients:
+            return
         for client in tuple(self.clients):
             if client.deadline and now > client.deadline:
                 client.expire()

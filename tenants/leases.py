@@ -8,6 +8,7 @@ worker's leases, ``tenants.lease_store`` grants them.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,10 @@ from tenants.periods import NEVER, Period, Window
 MOST: Final = 10**18
 """Of a cap and of one reservation: a thousand million dollars. Sums of some of them fit in 64 bits."""
 UNBOUNDED: Final = 1 << 62
+FOREVER: Final = math.inf
+STEPS: Final = 600
+"""A trailing window moves on in so many: no more are remembered, however many requests there are, and what one of them
+holds comes back late by one of them at most."""
 
 
 class LeasesAway(Exception):
@@ -51,11 +56,12 @@ Key = tuple[str, str, int]
 """Of a window: counter, subject and start."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Counter:
-    """One limit. A limit that gets another window gets another name, too: what was counted in the old one is not what
-    the new one asks for. ``subject`` is whom it counts alone, where one limit is set for each of many, such as end users.
-    What is not hard is never refused, only counted. ``seconds`` are those of a trailing window, else 0."""
+    """One limit, which does not change. A limit that gets another window gets another name, too: what was counted in the old
+    one is not what the new one asks for. ``subject`` is whom it counts alone, where one limit is set for each of many, such
+    as end users. What is not hard is never refused, only counted. ``seconds`` are those of a trailing window, else 0.
+    ``lease`` is the one that a wallet has found for it last: it may be over, or another wallet's."""
 
     name: str
     cap: int
@@ -63,16 +69,17 @@ class Counter:
     unit: str = MONEY
     subject: str = ""
     hard: bool = True
-    key: str = field(init=False, repr=False, compare=False)
-    seconds: float = field(init=False, repr=False, compare=False)
+    key: str = field(init=False, repr=False)
+    seconds: float = field(init=False, repr=False)
+    lease: Lease | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name:
             raise ValueError(f"{self.name!r} is no name of a counter.")
         if not 0 <= self.cap <= MOST:
             raise ValueError(f"A cap is from 0 to {MOST:,}.")
-        object.__setattr__(self, "key", f"{self.name}/{self.subject}")
-        object.__setattr__(self, "seconds", self.window.seconds if isinstance(self.window, Trailing) else 0)
+        self.key = f"{self.name}/{self.subject}"
+        self.seconds = self.window.seconds if isinstance(self.window, Trailing) else 0
 
 
 class Label(NamedTuple):
@@ -95,43 +102,46 @@ def read_label(text: str) -> Label:
     return Label(int(number), int(start), counter, subject)
 
 
-class Mark:
-    """One reservation in a trailing window."""
+class Step:
+    """What was admitted within a short time of a trailing window, which moves on by such steps. It leaves the window when
+    ``at`` does, the time of its last admission; whatever is settled later belongs to nobody any more."""
 
-    __slots__ = ("amount", "at", "lease", "place", "settled")
+    __slots__ = ("at", "began", "left", "reserved", "spent")
 
-    def __init__(self, lease: Lease, place: int, amount: int, at: float) -> None:
-        self.lease, self.place, self.amount, self.at = lease, place, amount, at
-        self.settled = False
-
-    def settle(self, actual: int) -> None:
-        if not self.settled:  # else it has left the window before
-            self.lease.reserved -= self.amount
-            self.lease.spent += actual
-            self.amount, self.settled = actual, True
+    def __init__(self, tick: float) -> None:
+        self.began = self.at = tick
+        self.reserved = self.spent = 0
+        self.left = False
 
 
 class Lease:
     """A slice of one counter's window. All times but ``start``, ``end`` and ``until`` are of a clock that never jumps.
 
     ``granted`` is all that this lease ever got, less what it gave back; ``spent`` and ``reserved`` are of it, in a trailing
-    window only what is still in that. ``sequence`` is of its last exchange, ``asked`` of the one that is under way, 0 if
-    none is; ``told`` is what the store, as far as one knows, believes that it has.
+    window only what is still in that: something of it leaves the window after ``forget_at``. ``sequence`` is of its last
+    exchange, ``asked`` of the one that is under way, 0 if none is; ``told`` is what the store, as far as one knows, believes
+    that it has. ``label`` is what charges to it are charged to, "" if there are none, and ``charged_to`` the window of that.
+    ``over``: nothing is reserved in it any more.
     """
 
     __slots__ = (
         "asked",
+        "charged_to",
         "closing",
         "counter",
         "end",
+        "forget_at",
         "gone",
         "granted",
         "kept",
         "known_until",
         "label",
+        "last",
         "low",
         "number",
         "others",
+        "over",
+        "owner",
         "pool",
         "refilled_at",
         "reserved",
@@ -140,14 +150,15 @@ class Lease:
         "slice",
         "spent",
         "start",
+        "steps",
         "told",
-        "trail",
+        "trailing",
         "until",
         "used_at",
     )
 
-    def __init__(self, number: int, counter: Counter, window: Window, tick: float) -> None:
-        self.number, self.counter = number, counter
+    def __init__(self, number: int, counter: Counter, window: Window, tick: float, owner: object = None) -> None:
+        self.number, self.counter, self.owner = number, counter, owner
         self.start, self.end = window
         self.until = self.end
         self.granted = 0 if counter.hard else UNBOUNDED
@@ -155,62 +166,71 @@ class Lease:
         trailing = isinstance(counter.window, Trailing)
         label = Label(number if counter.hard else 0, self.start, counter.name, counter.subject)
         self.label = "" if trailing else write_label(label)
-        self.trail: deque[Mark] | None = deque() if trailing and counter.window != CONCURRENT else None
+        self.charged_to = f"{counter.key}/{self.start}"
+        self.trailing = trailing and counter.window != CONCURRENT
+        self.steps: deque[Step] = deque()
+        self.last: Step | None = None
+        self.forget_at = FOREVER
         self.slice, self.low = 0, -1
         self.pool = self.others = UNBOUNDED
         self.known_until = self.refilled_at = self.scarce_until = tick
         self.used_at = tick
         self.sequence = self.asked = self.told = self.kept = 0
-        self.closing = self.gone = False
+        self.closing = self.gone = self.over = False
 
     @property
     def free(self) -> int:
         """What may be reserved now; below zero after a charge beyond its bound."""
         return self.granted - self.spent - self.reserved
 
+    def step(self, tick: float) -> Step:
+        """Where what is admitted now counts, in a trailing window."""
+        last, seconds = self.last, self.counter.seconds
+        if last is not None and not last.left and tick - last.began < seconds / STEPS:
+            last.at = tick
+            return last
+        self.last = last = Step(tick)
+        self.steps.append(last)
+        if self.forget_at == FOREVER:
+            self.forget_at = tick + seconds
+        return last
+
     def forget(self, tick: float) -> None:
         """Let go of what was admitted too long ago to be in a trailing window."""
-        trail = self.trail
-        if not trail:
+        if tick <= self.forget_at:
             return
-        before = tick - self.counter.seconds
-        while trail and trail[0].at < before:
-            mark = trail.popleft()
-            if mark.settled:
-                self.spent -= mark.amount
-            else:
-                self.reserved -= mark.amount
-                mark.settled = True
+        steps, seconds = self.steps, self.counter.seconds
+        while steps and steps[0].at + seconds < tick:
+            step = steps.popleft()
+            self.spent -= step.spent
+            self.reserved -= step.reserved
+            step.left = True
+        self.forget_at = steps[0].at + seconds if steps else FOREVER
 
     def room_in(self, missing: int, tick: float) -> float | None:
         """Seconds until ``missing`` more is free in a trailing window, by what this worker knows. None if it does not."""
         window = self.counter.window
         if not isinstance(window, Trailing) or not window.seconds:
             return None
-        for mark in self.trail or ():
-            missing -= mark.amount
+        for step in self.steps:
+            missing -= step.reserved + step.spent
             if missing <= 0:
-                return max(0.0, mark.at + window.seconds - tick)
+                return max(0.0, step.at + window.seconds - tick)
         return window.seconds
 
 
-class Settled:
-    """``charges`` go to the database with the request's row, by label."""
-
-    __slots__ = ("bound_exceeded", "charges")
-
-    def __init__(self, charges: dict[str, int], bound_exceeded: bool) -> None:
-        self.charges, self.bound_exceeded = charges, bound_exceeded
-
-
 class Reservation:
-    """What one request holds of several leases until ``Wallet.settle``."""
+    """What one request holds of several leases until ``Wallet.settle``, which tells its ``charges``: by label, they go to
+    the database with the request's row. ``steps`` are those of the leases whose windows trail, in their order.
+    ``admitted_at`` is by the wall clock, ``tick`` by the one that never jumps."""
 
-    __slots__ = ("admitted_at", "amounts", "leases", "marks", "settled")
+    __slots__ = ("admitted_at", "amounts", "bound_exceeded", "charges", "leases", "settled", "steps", "tick")
 
-    def __init__(self, leases: list[Lease], amounts: list[int], marks: list[Mark], now: float) -> None:
-        self.leases, self.amounts, self.marks, self.admitted_at = leases, amounts, marks, now
-        self.settled: Settled | None = None
+    def __init__(self, leases: list[Lease], amounts: list[int], steps: list[Step], now: float, tick: float) -> None:
+        self.leases, self.amounts, self.steps = leases, amounts, steps
+        self.admitted_at, self.tick = now, tick
+        self.settled = self.bound_exceeded = False
+        self.charges: dict[str, int] = {}
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -218,8 +238,13 @@ class Reservation:
         bounds: dict[str, int] = {}
         for place, lease in enumerate(self.leases):
             if label := lease.label:
-                bounds[label] = bounds.get(label, 0) + self.amounts[place]
+                bounds[label] = bounds[label] + self.amounts[place] if label in bounds else self.amounts[place]
         return bounds
+
+    @property
+    def charged_to(self) -> str:
+        """The windows that charges are of, a line each: counter/subject/start."""
+        return "\n".join([lease.charged_to for lease in self.leases if lease.label])
 
 
 class Refusal(NamedTuple):

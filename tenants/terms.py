@@ -29,6 +29,9 @@ Network = IPv4Network | IPv6Network
 OF: Final = ("tenant", "project", "key", "end_user", "tag")
 
 
+_KINDS: Final = {MONEY: 0, "tokens": 1, "requests": 2}
+
+
 class Names:
     """Names and ``*``-ended patterns that something is allowed; without any, everything is."""
 
@@ -76,25 +79,26 @@ class Counted:
     hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are the places of
     limits of requests and of tokens, whose rest its reply tells, ``written`` what its headers have by place."""
 
-    __slots__ = ("counters", "hard", "measured", "titles", "tokens", "told", "units", "written")
+    __slots__ = ("_kinds", "counters", "hard", "measured", "titles", "tokens", "told", "units", "written")
 
     def __init__(self, found: Iterable[tuple[Rule, Counter]] = ()) -> None:
         rules = tuple(found)
         self.counters = tuple(counter for _, counter in rules)
         self.titles = {counter.name: rule.title for rule, counter in rules}
         self.units = units = tuple(counter.unit for counter in self.counters)
+        self._kinds = [_KINDS.get(unit, len(_KINDS)) for unit in units]
         self.hard = any(each.unit == MONEY and each.hard for each in self.counters)
         self.tokens = "tokens" in units
         self.measured = self.tokens or MONEY in units
         places = {unit: [place for place, each in enumerate(units) if each == unit] for unit in ("requests", "tokens")}
-        self.told = tuple((unit.encode(), found) for unit, found in places.items() if found)
-        self.written: dict[int, tuple[tuple[bytes, bytes], bytes, tuple[bytes, bytes]]] = {}
+        self.told = tuple((unit, found) for unit, found in places.items() if found)
+        self.written: dict[int, bytes] = {}
 
     def amounts(self, money: int, tokens: int, requests: int, concurrent: int) -> list[int]:
         """So much of each counter's unit."""
         return [
-            money if unit == MONEY else tokens if unit == "tokens" else requests if unit == "requests" else concurrent
-            for unit in self.units
+            money if kind == 0 else tokens if kind == 1 else requests if kind == 2 else concurrent
+            for kind in self._kinds
         ]
 
 

@@ -16,11 +16,10 @@ from tenants.leases import (
     Grant,
     Key,
     Lease,
-    Mark,
     Needs,
     Refusal,
     Reservation,
-    Settled,
+    Step,
     Trailing,
 )
 from tenants.slices import IDLE, RECHECK, RECHECK_SPENT, SCARCE, appetite, excess
@@ -42,7 +41,6 @@ class Wallet:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._numbers = self._sequence = 0
-        self._current: dict[str, Lease] = {}
         self._places: dict[Place, Lease] = {}
         self._leases: dict[int, Lease] = {}
         self.hungry: set[Lease] = set()
@@ -64,14 +62,15 @@ class Wallet:
         try:
             for place, counter in enumerate(counters):
                 amount = amounts[place]
-                lease = self._current.get(counter.key)
-                if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
+                lease = counter.lease
+                if lease is None or not self._holds(lease, counter, now):
                     lease = self._find(counter, now, tick)
                 if lease is None:
                     break
-                if lease.trail is not None:
-                    lease.forget(tick)
+                if lease.trailing:
                     trailing = True
+                    if tick > lease.forget_at:
+                        lease.forget(tick)
                 room = lease.granted - lease.spent - lease.reserved
                 if not 0 <= amount <= room:
                     break
@@ -81,38 +80,43 @@ class Wallet:
                 if room - amount < lease.low:
                     self.hungry.add(lease)
             else:
-                return Reservation(leases, amounts, _marks(leases, amounts, tick) if trailing else [], now)
+                steps = _steps(leases, amounts, tick) if trailing else []
+                return Reservation(leases, amounts, steps, now, tick)
         except BaseException:
             _undo(leases, amounts)
             raise
         _undo(leases, amounts)
         return self._short(counters, amounts, now, tick)
 
-    def settle(self, reservation: Reservation, actual: list[int]) -> Settled:
+    def settle(self, reservation: Reservation, actual: list[int]) -> Reservation:
         """Replace what was reserved by what it was, in the windows of its admission, in full also where that is more. Once:
         what is settled stays as it is. Zeros for what was never dispatched."""
-        if reservation.settled is not None:
-            return reservation.settled
-        if len(actual) != len(reservation.leases):
+        if reservation.settled:
+            return reservation
+        leases, amounts, charges = reservation.leases, reservation.amounts, reservation.charges
+        if len(actual) != len(leases):
             raise ValueError("Each counter has one amount.")
         for cost in actual:
             if cost < 0:
                 raise ValueError("Nothing costs less than nothing.")
-        charges: dict[str, int] = {}
-        exceeded = False
-        for place, lease in enumerate(reservation.leases):
-            amount, cost = reservation.amounts[place], actual[place]
+        steps = iter(reservation.steps)
+        for place, lease in enumerate(leases):
+            amount, cost = amounts[place], actual[place]
             if cost > amount:
-                exceeded = True
-            if lease.trail is None:
-                lease.reserved -= amount
-                if label := lease.label:
-                    lease.spent += cost
-                    charges[label] = charges[label] + cost if label in charges else cost
-        for mark in reservation.marks:
-            mark.settle(actual[mark.place])
-        reservation.settled = Settled(charges, exceeded)
-        return reservation.settled
+                reservation.bound_exceeded = True
+            if lease.trailing:
+                step = next(steps)
+                if step.left:
+                    continue
+                step.reserved -= amount
+                step.spent += cost
+                lease.spent += cost
+            elif label := lease.label:
+                lease.spent += cost
+                charges[label] = charges[label] + cost if label in charges else cost
+            lease.reserved -= amount
+        reservation.settled = True
+        return reservation
 
     def asks(self, waiting: Iterable[Needs] = ()) -> list[Ask]:
         """What to ask the store for, so that those who wait can go on, and for what is hungry. Leases that are being asked
@@ -144,7 +148,7 @@ class Wallet:
                 continue
             lease.forget(tick)
             over = everything or lease.closing or now >= lease.end or tick - lease.used_at > IDLE
-            if over and not lease.reserved and (lease.trail is None or not lease.spent):
+            if over and not lease.reserved and (not (lease.trailing and lease.spent)):
                 asks += self._close(lease)
             elif lease.counter.hard:
                 lease.granted -= max(0, excess(lease, over or tick < lease.scarce_until))
@@ -197,6 +201,10 @@ class Wallet:
         for lease in self._leases.values():
             lease.known_until = self._clock()
 
+    def _holds(self, lease: Lease, counter: Counter, now: float) -> bool:
+        """Whether this is the lease of the window that ``now`` is in."""
+        return lease.owner is self and lease.counter is counter and lease.start <= now < lease.until and not lease.over
+
     def _find(self, counter: Counter, now: float, tick: float) -> Lease | None:
         """The lease of the window that ``now`` is in, made if need be. None outside a fixed period."""
         window = counter.window.window(now)
@@ -206,7 +214,9 @@ class Wallet:
         lease = self._places.get(place)
         if lease is None:
             self._numbers += 1
-            lease = self._places[place] = self._leases[self._numbers] = Lease(self._numbers, counter, window, tick)
+            lease = self._places[place] = self._leases[self._numbers] = Lease(
+                self._numbers, counter, window, tick, self
+            )
         lowered = counter.cap < lease.counter.cap
         if lowered:
             lease.scarce_until = tick + SCARCE
@@ -214,7 +224,7 @@ class Wallet:
         if lowered or now >= lease.until:  # what was granted while the cap was higher is asked for again
             lease.granted -= max(0, lease.free)
             lease.until = lease.end
-        self._current[counter.key] = lease
+        counter.lease = lease
         return lease
 
     def _short(self, counters: Sequence[Counter], amounts: list[int], now: float, tick: float) -> Refusal | Needs:
@@ -222,8 +232,8 @@ class Wallet:
         for counter, amount in zip(counters, amounts, strict=True):
             if not 0 <= amount <= MOST:
                 raise ValueError(f"{amount!r} is no amount that can be reserved.")
-            lease = self._current.get(counter.key)
-            if lease is None or lease.counter is not counter or not lease.start <= now < lease.until:
+            lease = counter.lease
+            if lease is None or not self._holds(lease, counter, now):
                 lease = self._find(counter, now, tick)
             if lease is None:
                 return Refusal(counter, amount, counter.window.renews_at(now), "closed")
@@ -239,8 +249,7 @@ class Wallet:
         place = Place(lease.counter.key, lease.start, lease.counter.hard)
         if self._places.get(place) is lease:
             del self._places[place]
-        if self._current.get(lease.counter.key) is lease:
-            del self._current[lease.counter.key]
+        lease.over = True
         self.hungry.discard(lease)
         if not lease.sequence:
             del self._leases[lease.number]
@@ -273,14 +282,14 @@ def _undo(leases: list[Lease], amounts: list[int]) -> None:
         lease.reserved -= amount
 
 
-def _marks(leases: list[Lease], amounts: list[int], tick: float) -> list[Mark]:
-    marks = []
+def _steps(leases: list[Lease], amounts: list[int], tick: float) -> list[Step]:
+    steps = []
     for place, lease in enumerate(leases):
-        if lease.trail is not None:
-            mark = Mark(lease, place, amounts[place], tick)
-            lease.trail.append(mark)
-            marks.append(mark)
-    return marks
+        if lease.trailing:
+            step = lease.step(tick)
+            step.reserved += amounts[place]
+            steps.append(step)
+    return steps
 
 
 def _refusal(lease: Lease, missing: int, now: float, tick: float) -> Refusal:

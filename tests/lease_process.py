@@ -69,13 +69,12 @@ class Process:
         self, made: Reservation, levels: tuple[Counter, ...], actual: dict[str, int], rng: random.Random
     ) -> None:
         number = next(self.ids)
-        at = made.marks[0].at if made.marks else time.monotonic()
-        tokens = made.marks[0].amount if made.marks else 0
-        self.write("I", number, at, made.bounds, tokens)
+        tokens = made.amounts[levels.index(TOKENS)] if TOKENS in levels else 0
+        self.write("I", number, made.tick, made.bounds, tokens)
         await asyncio.sleep(rng.expovariate(300))
         ended = time.monotonic()
         settled = self.refills.wallet.settle(made, [actual[level.unit] for level in levels])
-        self.write("S", number, ended, settled.charges, actual["tokens"] if made.marks else 0)
+        self.write("S", number, ended, settled.charges, actual["tokens"] if TOKENS in levels else 0)
 
     def write(self, *values: Any) -> None:
         os.write(self.log, json.dumps(values).encode() + b"\n")

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tenants.leases import CONCURRENT, MOST, Counter, Grant, Label, Trailing, crossed, read_label, write_label
+from tenants.leases import (
+    CONCURRENT,
+    MOST,
+    STEPS,
+    Counter,
+    Grant,
+    Label,
+    Reservation,
+    Trailing,
+    crossed,
+    read_label,
+    write_label,
+)
 from tenants.periods import Period
 from tenants.slices import IDLE
 from tests.wallet_bench import DAY, MIDNIGHT, NOW, Bench, day
@@ -195,6 +209,46 @@ def test_tokens_beyond_the_bound_count_in_the_window() -> None:
     assert bench.free() == [-300] and bench.needs(1)
     bench.tick = 61.0
     assert bench.taken(1_000)
+
+
+def test_a_window_remembers_steps_and_not_each_request() -> None:
+    bench = Bench(Counter("r", 10**6, Trailing(60), "requests")).filled(10**6)
+    for number in range(20_000):
+        bench.tick = number / 100
+        bench.wallet.settle(bench.taken(1), [1])
+    assert len(bench.lease().steps) <= STEPS
+    assert 6_000 <= 10**6 - bench.lease().free <= 6_000 * (1 + 1 / STEPS) + 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 20), st.integers(0, 400), st.integers(0, 500), st.integers(0, 5)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_no_window_ever_holds_more_than_it_may(requests: list[tuple[float, int, int, int]]) -> None:
+    """Beside a list of every admission: what has left a window comes back, by one step late at most and never early."""
+    seconds, cap = 60.0, 1_000
+    bench = Bench(Counter("t", cap, Trailing(seconds), "tokens")).filled(cap)
+    admitted: list[tuple[float, list[int]]] = []
+    open_still: list[tuple[int, Reservation, list[int], int]] = []
+    for number, (pause, amount, cost, settled_after) in enumerate(requests):
+        bench.tick += pause
+        for entry in [each for each in open_still if each[0] <= number]:
+            open_still.remove(entry)
+            bench.wallet.settle(entry[1], [entry[3]])
+            entry[2][0] = entry[3]
+        outcome = bench.reserve(amount)
+        within = sum(held[0] for at, held in admitted if at >= bench.tick - seconds)
+        nearly = sum(held[0] for at, held in admitted if at >= bench.tick - seconds * (1 + 1 / STEPS) - 1e-6)
+        if isinstance(outcome, Reservation):
+            assert within + amount <= cap or not amount
+            held = [amount]
+            admitted.append((bench.tick, held))
+            open_still.append((number + settled_after, outcome, held, cost))
+        else:
+            assert nearly + amount > cap
 
 
 def test_a_share_that_is_in_use_does_not_go_back() -> None:

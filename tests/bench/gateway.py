@@ -2,7 +2,7 @@
 
 Two sizes are set up: `small`, by `manage.py apply`, and `large`, a copy of it that `seed.py` fills. `programmed` is the
 small one with all of routing configured, and hooks, none of which has anything to do. `money` is the small one with three
-limits for each key and hard budgets of tenant, project and key, all far away.
+limits for each key and hard budgets of tenant, project and key, all far away. All of them know the price of their models.
 """
 
 import json
@@ -85,13 +85,12 @@ def program(document: dict[str, Any], whole_url: str) -> None:
 
 
 _LIMITS = {"requests_per_minute": 900_000_000, "tokens_per_minute": 1_000_000_000, "concurrent_requests": 100_000}
+RATES = {"input_tokens": "1.25", "output_tokens": "10"}
 _FORTUNE = 900_000_000  # dollars: no reservation is refused
 
 
 def fund(document: dict[str, Any]) -> None:
-    """Give every key limits, it, its project and its tenant a hard budget, and every model a price."""
-    rates = {"input_tokens": "1.25", "output_tokens": "10"}
-    document["prices"] = [{"model": "*", "rates": rates, "context_window": 128_000}]
+    """Give every key limits, and it, its project and its tenant a hard budget."""
     for tenant in document["tenants"]:
         tenant["projects"] = [{"name": "web"}]
         for key in tenant["keys"]:
@@ -122,6 +121,7 @@ def configure(name: str, data: Path, whole_url: str, stream_url: str) -> None:
             for number in range(SMALL.routes)
             for name, place in ((MODEL, "whole"), (STREAM_MODEL, "streams"))
         ],
+        "prices": [{"model": "*", "rates": RATES, "context_window": 128_000}],
         "tenants": [
             {"name": f"tenant-{tenant}", "keys": [_key(number) for number in range(tenant, SMALL.keys, SMALL.tenants)]}
             for tenant in range(SMALL.tenants)
