@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from tenants.lease_store import DatabaseLeases
+from tenants.lease_threads import DatabaseLeases
 from tenants.leases import OwnerEnded
 from tenants.refills import Refills
 from tenants.wallet import Wallet

@@ -14,21 +14,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db import InternalError, OperationalError, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Min, Sum
-from django.utils import timezone
 
 from tenants import lease_statements as statements
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseIncrease, LeaseOwner, LeaseWindow
 from tenants.lease_statements import Claim, Claimed, Locked
 from tenants.leases import Ask, Grant, Key, Label, crossed, reached, read_label
-from tenants.leases import LeasesAway as LeasesAway
 from tenants.leases import OwnerEnded as OwnerEnded
 from tenants.periods import NEVER
-from tenants.threads import Threads
 
 
 class Crossing(NamedTuple):
@@ -45,43 +42,6 @@ class Crossing(NamedTuple):
 class Increase(NamedTuple):
     amount: int = 0
     until: int = NEVER
-
-
-class DatabaseLeases(Threads):
-    """For the requests of one process: off its event loop. ``owner`` is the name of its spool, ``workers`` how many share
-    the limits, as far as one knows: it says how large slices are, nothing else."""
-
-    name = "lease"
-
-    def __init__(self, owner: str, *, workers: int = 1, **options: Any) -> None:
-        super().__init__(readers=1, **options)
-        self.owner, self.workers = owner, workers
-
-    @staticmethod
-    def away() -> Exception:
-        return LeasesAway("the database of limits is away")
-
-    async def exchange(self, asks: Sequence[Ask]) -> list[Grant]:
-        return await self._write(_exchange_alive, self.owner, asks, timezone.now(), self.workers)
-
-    async def shortages(self) -> list[Key]:
-        """Windows of which this owner holds something and somebody else cannot be served."""
-        return await self._read(statements.shortages, self.owner, timezone.now())
-
-
-def _exchange_alive(
-    connection: BaseDatabaseWrapper, owner: str, asks: Sequence[Ask], now: datetime, workers: int
-) -> list[Grant]:
-    """Who was stopped for so long that the database has ended its session, begins a new one as after any other loss."""
-    connection.ensure_connection()
-    begun_on = connection.connection
-    try:
-        return exchange(connection, owner, asks, now, workers)
-    except InternalError as error:
-        if connection.connection is begun_on and connection.is_usable():
-            raise
-        connection.close()
-        raise OperationalError(*error.args) from error
 
 
 def exchange(

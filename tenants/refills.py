@@ -16,7 +16,7 @@ from tenants.leases import Ask, Counter, Grant, Key, Needs, Refusal, Reservation
 from tenants.wallet import Wallet
 
 Exchange = Callable[[list[Ask]], Awaitable[list[Grant]]]
-"""As ``tenants.lease_store.DatabaseLeases.exchange``. What it raises is raised to those who wait."""
+"""As ``tenants.lease_threads.DatabaseLeases.exchange``. What it raises is raised to those who wait."""
 Shortages = Callable[[], Awaitable[list[Key]]]
 
 MOST_ASKS: Final = 100

@@ -122,7 +122,7 @@ class Wallet:
         """What to ask the store for, so that those who wait can go on, and for what is hungry. Leases that are being asked
         for are left out. Follow it by ``take`` or ``failed``."""
         tick = self._clock()
-        wanted: dict[Lease, list[int]] = {lease: [] for lease in self.hungry}
+        wanted: dict[Lease, list[int]] = {lease: [] for lease in sorted(self.hungry, key=_number)}
         self.hungry.clear()
         for needs in waiting:
             for lease, amount in needs.amounts:
@@ -178,7 +178,7 @@ class Wallet:
                 lease.scarce_until = tick + SCARCE
             if given:
                 lease.slice = min(lease.slice, given)
-            lease.low = given // 4 if tick >= lease.scarce_until else -1
+            lease.low = given // 2 if tick >= lease.scarce_until else -1
 
     def failed(self, asks: Iterable[Ask]) -> None:
         """There was no answer: nobody knows whether the store did what it was asked. The next exchange says so anew."""
@@ -275,6 +275,10 @@ class Wallet:
             min(want, MOST),
             lease.closing,
         )
+
+
+def _number(lease: Lease) -> int:
+    return lease.number
 
 
 def _undo(leases: list[Lease], amounts: list[int]) -> None:

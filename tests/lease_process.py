@@ -90,7 +90,7 @@ class Process:
 
 
 async def main(told: dict[str, Any]) -> None:
-    from tenants.lease_store import DatabaseLeases
+    from tenants.lease_threads import DatabaseLeases
 
     store = DatabaseLeases(told["owner"], workers=told["workers"], timeout=30)
     refills = Refills(Wallet(), store.exchange, store.shortages)

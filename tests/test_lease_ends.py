@@ -13,7 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants import lease_statements as statements
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseIncrease, LeaseOwner, LeaseWindow
-from tenants.lease_store import DatabaseLeases, OwnerEnded, end, forget, release
+from tenants.lease_store import OwnerEnded, end, forget, release
+from tenants.lease_threads import DatabaseLeases
 from tenants.leases import MOST
 from tests.lease_rows import NOW, START, Worker, budget, window
 

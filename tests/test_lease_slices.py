@@ -31,9 +31,9 @@ def test_slices_grow_while_they_do_not_last_and_shrink_again() -> None:
 
 def test_a_slice_that_is_nearly_used_is_asked_for_before_anybody_waits() -> None:
     bench = Bench(day()).filled(1_000)
-    bench.taken(700)
+    bench.taken(500)
     assert not bench.wallet.hungry
-    bench.taken(100)
+    bench.taken(300)
     (ask,) = bench.wallet.asks()
     assert (ask.least, ask.need, ask.keep) == (0, 0, 1_000) and ask.want > 0
     bench.taken(10)

@@ -123,7 +123,7 @@ def test_a_budget_that_becomes_soft_gives_its_slice_back() -> None:
 
 def test_a_charge_belongs_to_the_window_of_its_admission() -> None:
     bench = Bench(day()).filled(1_000)
-    made = bench.taken(700)
+    made = bench.taken(400)
     bench.now = MIDNIGHT + 1
     needs = bench.needs(100)
     bench.grant(bench.wallet.asks([needs]), 500)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, connections
 
-from tenants import lease_store
+from tenants import lease_threads
 from tenants.lease_rows import LeaseCounter, LeaseWindow
-from tenants.lease_store import DatabaseLeases, LeasesAway
-from tenants.leases import Ask, Counter, Grant, Key, Refusal, Reservation
+from tenants.lease_threads import LOOK_AGAIN, DatabaseLeases
+from tenants.leases import Ask, Counter, Grant, Key, LeasesAway, Refusal, Reservation
 from tenants.periods import Period
 from tenants.refills import MOST_TRIES, Refills
 from tenants.wallet import Wallet
@@ -236,7 +236,7 @@ def test_over_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*_: Any) -> None:
             raise OperationalError("away")
 
-        monkeypatch.setattr(lease_store, "exchange", broken)
+        monkeypatch.setattr(lease_threads, "exchange", broken)
         with pytest.raises(LeasesAway):
             await workers[0].reserve([BUDGET], [1], NOW)
         assert stores[0].errors == 1
@@ -245,3 +245,28 @@ def test_over_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     run(story())
     assert LeaseWindow.objects.get().granted == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_writer_that_hardly_pauses_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite itself would look ever more rarely."""
+    if connection.vendor != "sqlite":
+        pytest.skip("SQLite has one write lock")
+    LeaseCounter.objects.create(name="b", cap=1_000)
+    writer = connections.create_connection("default")
+    looks = []
+
+    def look_again(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 50:
+            writer.close()
+
+    monkeypatch.setattr(lease_threads.time, "sleep", look_again)
+    writer.inc_thread_sharing()
+    writer.cursor().execute("BEGIN IMMEDIATE")
+    store = DatabaseLeases("one", timeout=PATIENCE)
+    try:
+        (grant,) = asyncio.run(store.exchange([Ask(1, 1, "b", "", 0, 0, 10, 10, 10)]))
+    finally:
+        store.close()
+    assert grant.granted == 10 and looks == [LOOK_AGAIN] * 50 and not store.errors
