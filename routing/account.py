@@ -49,7 +49,6 @@ class Account:
         used = self.counted.amounts(entry.cost or 0, tokens, 0 if lost else 1, 0)
         self.wallet.settle(reservation, used)
         entry.charges = reservation.charges
-        entry.charged_to = reservation.charged_to
         entry.bound_exceeded = reservation.bound_exceeded
 
     def _most_tokens(self, reservation: Reservation) -> int:

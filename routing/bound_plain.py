@@ -36,6 +36,8 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
             return None
     if may_repeat_turns(endpoint, body):
         return None
+    if doc.keys().isdisjoint(COUNTS):
+        return _USUAL[endpoint]
     counts = []
     for name in COUNTS:
         value = doc.get(name)
@@ -56,3 +58,6 @@ def _texts(value: Any) -> bool:
 @lru_cache(4096)
 def _alike(endpoint: str, *counts: int | None) -> Demand:
     return READERS[endpoint](endpoint, dict(zip(COUNTS, counts, strict=True)), b"")._replace(plain=True)
+
+
+_USUAL: Final = {endpoint: _alike(endpoint, *(None for _ in COUNTS)) for endpoint in TEXTS}

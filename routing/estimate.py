@@ -34,7 +34,7 @@ class Candidate(NamedTuple):
 
 class Estimate:
     """``cap`` is what is put in, None where the request has a cap of its own or none is wanted. ``money`` and ``tokens``
-    are what to reserve: the most over all candidates; ``outputs`` are the most tokens that each target
+    are what to reserve: the most over all candidates; ``unpriced``: one of the targets has no price; ``outputs`` are the most tokens that each target
     writes, by its id."""
 
     def __init__(self, call: Call, decision: Decision, table: Table) -> None:
@@ -42,7 +42,13 @@ class Estimate:
         self.asked, self._text = demand_and_text(call)
         self.table = table
         self.targets = [*decision.targets, *decision.spare] if decision.spare else decision.targets
-        self.prices = [_price(call, target, table) for target in self.targets]
+        self.prices: list[Price | None] = []
+        self.unpriced = False
+        for target in self.targets:
+            price = _price(call, target, table)
+            self.prices.append(price)
+            if price is None:
+                self.unpriced = True
         self._candidates: list[Candidate] = []
         self.cap: int | None = None
         self.uses: int | None = None
@@ -51,11 +57,6 @@ class Estimate:
         self._given = 0
         self._loose = ""
         self._shrunk = False
-
-    @property
-    def unpriced(self) -> bool:
-        """Whether one of the targets has no price."""
-        return None in self.prices
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -52,7 +52,6 @@ async def intend(gateway: Gateway, call: Call) -> None:
     entry.if_interrupted = call.terms.interrupted
     if account is not None:  # for this process may not live to settle
         bounds, entry.bound = account.reservation.bounds, account.bound
-        entry.charged_to = account.reservation.charged_to
     try:
         if ledger.blocks:
             await asyncio.to_thread(ledger.intend, entry, bounds)

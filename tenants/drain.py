@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tenants import lease_store, rollups
 from tenants.columns import Columns
-from tenants.leases import MOST, read_label
+from tenants.leases import MOST, apart, read_label
 from tenants.ledger import Entry
 from tenants.models import Notice, SpoolPosition, Usage
 from tenants.rows import table, tidy
@@ -149,7 +149,7 @@ def _charge(step: Step | None, charges: Iterable[Charge], using: str) -> None:
 def _sound(entry: Entry) -> Iterator[Charge]:
     """Its charges, without those that can be charged to nothing."""
     try:
-        charges = list(entry.charges.items())
+        charges = list(apart(entry.charges.items()))
     except AttributeError:
         charges = [(str(entry.charges), 0)]
     for label, amount in charges:

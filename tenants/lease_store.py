@@ -23,7 +23,7 @@ from django.db.models import Min, Sum
 from tenants import lease_statements as statements
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseIncrease, LeaseOwner, LeaseWindow
 from tenants.lease_statements import Claim, Claimed, Locked
-from tenants.leases import Ask, Grant, Key, Label, crossed, reached, read_label
+from tenants.leases import Ask, Grant, Key, Label, apart, crossed, reached, read_label
 from tenants.leases import OwnerEnded as OwnerEnded
 from tenants.periods import NEVER
 
@@ -138,7 +138,7 @@ def settle(
         for text, amount in charges:
             texts[text] += amount
         sums: defaultdict[Label, int] = defaultdict(int)
-        for text, amount in texts.items():
+        for text, amount in apart(texts.items()):
             sums[read_label(text)] += amount
         return _charge(connection, owner, sums, now) if sums else []
 

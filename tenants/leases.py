@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -82,6 +82,10 @@ class Counter:
         self.seconds = self.window.seconds if isinstance(self.window, Trailing) else 0
 
 
+BETWEEN: Final = "\n"
+"""Labels that are charged alike."""
+
+
 class Label(NamedTuple):
     """What a charge is charged to: a lease of the process that makes it, and the window that this is of. The number is 0
     where nothing is leased."""
@@ -93,13 +97,21 @@ class Label(NamedTuple):
 
 
 def write_label(label: Label) -> str:
-    return "/".join(map(str, label))
+    number, start, counter, subject = label
+    return f"{number}/{start}/{counter}/{subject.replace('%', '%25').replace(BETWEEN, '%0A')}"
 
 
 def read_label(text: str) -> Label:
     """Raises ValueError."""
     number, start, counter, subject = text.split("/", 3)
-    return Label(int(number), int(start), counter, subject)
+    return Label(int(number), int(start), counter, subject.replace("%0A", BETWEEN).replace("%25", "%"))
+
+
+def apart(charges: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Each label and its amount. What is charged to several alike stands once, for all of them."""
+    for texts, amount in charges:
+        for text in texts.split(BETWEEN):
+            yield text, amount
 
 
 class Step:
@@ -120,13 +132,12 @@ class Lease:
     ``granted`` is all that this lease ever got, less what it gave back; ``spent`` and ``reserved`` are of it, in a trailing
     window only what is still in that: something of it leaves the window after ``forget_at``. ``sequence`` is of its last
     exchange, ``asked`` of the one that is under way, 0 if none is; ``told`` is what the store, as far as one knows, believes
-    that it has. ``label`` is what charges to it are charged to, "" if there are none, and ``charged_to`` the window of that.
+    that it has. ``label`` is what charges to it are charged to, "" if there are none.
     ``over``: nothing is reserved in it any more.
     """
 
     __slots__ = (
         "asked",
-        "charged_to",
         "closing",
         "counter",
         "end",
@@ -166,7 +177,6 @@ class Lease:
         trailing = isinstance(counter.window, Trailing)
         label = Label(number if counter.hard else 0, self.start, counter.name, counter.subject)
         self.label = "" if trailing else write_label(label)
-        self.charged_to = f"{counter.key}/{self.start}"
         self.trailing = trailing and counter.window != CONCURRENT
         self.steps: deque[Step] = deque()
         self.last: Step | None = None
@@ -220,31 +230,48 @@ class Lease:
 
 
 class Reservation:
-    """What one request holds of several leases until ``Wallet.settle``, which tells its ``charges``: by label, they go to
-    the database with the request's row. ``steps`` are those of the leases whose windows trail, in their order.
-    ``admitted_at`` is by the wall clock, ``tick`` by the one that never jumps."""
+    """What one request holds of several leases until ``Wallet.settle``, which tells its ``charges``: by label, or by all
+    that are charged alike, they go to the database with the request's row. ``steps`` are those of the leases whose windows
+    trail, in their order. ``admitted_at`` is by the wall clock, ``tick`` by the one that never jumps."""
 
-    __slots__ = ("admitted_at", "amounts", "bound_exceeded", "charges", "leases", "settled", "steps", "tick")
+    __slots__ = ("_labels", "admitted_at", "amounts", "bound_exceeded", "charges", "leases", "settled", "steps", "tick")
 
     def __init__(self, leases: list[Lease], amounts: list[int], steps: list[Step], now: float, tick: float) -> None:
         self.leases, self.amounts, self.steps = leases, amounts, steps
         self.admitted_at, self.tick = now, tick
         self.settled = self.bound_exceeded = False
         self.charges: dict[str, int] = {}
+        self._labels: str | None = None
 
     @property
     def bounds(self) -> dict[str, int]:
         """What is charged, by label, if this process does not live to settle: for the intent."""
-        bounds: dict[str, int] = {}
+        return self.told(self.amounts)
+
+    def told(self, amounts: list[int]) -> dict[str, int]:
+        """So much for each lease, by label: budgets, that is; they are of the same money."""
+        first, alike = -1, True
+        for place, lease in enumerate(self.leases):
+            if lease.label:
+                amount = amounts[place]
+                if first < 0:
+                    first = amount
+                elif amount != first:
+                    alike = False
+        if first < 0:
+            return {}
+        if not alike:
+            return self._told_apart(amounts)
+        if self._labels is None:
+            self._labels = BETWEEN.join([lease.label for lease in self.leases if lease.label])
+        return {self._labels: first}
+
+    def _told_apart(self, amounts: list[int]) -> dict[str, int]:
+        told: dict[str, int] = {}
         for place, lease in enumerate(self.leases):
             if label := lease.label:
-                bounds[label] = bounds[label] + self.amounts[place] if label in bounds else self.amounts[place]
-        return bounds
-
-    @property
-    def charged_to(self) -> str:
-        """The windows that charges are of, a line each: counter/subject/start."""
-        return "\n".join([lease.charged_to for lease in self.leases if lease.label])
+                told[label] = told.get(label, 0) + amounts[place]
+        return told
 
 
 class Refusal(NamedTuple):

@@ -150,7 +150,7 @@ def _read(text: str) -> Iterator[Key]:
         counter, _, rest = line.partition("/")
         subject, _, start = rest.rpartition("/")
         if _COUNTER.fullmatch(counter) and start.isdecimal():
-            yield counter, subject, int(start)
+            yield counter, subject.replace("%0A", "\n").replace("%25", "%"), int(start)
 
 
 def _windows(using: str, span: Span) -> Iterator[Window]:

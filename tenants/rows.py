@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter, index
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from uuid import UUID
 from django.db import models
 
 from tenants.columns import Columns
+from tenants.leases import BETWEEN
 from tenants.ledger import Entry
 from tenants.models import Usage
 
@@ -57,6 +59,7 @@ class Untidy(Exception):
 def table(columns: Columns, *, sqlite: bool) -> list[Row]:
     """The values of COLUMNS for each entry. ``columns`` are tidied where that is needed, so that their sums are sums of
     rows. Raises TypeError, ValueError, OverflowError or AttributeError where a field is not of its type."""
+    columns.replace("charged_to", list(map(_charged_to, columns["charged_to"], columns["charges"])))
     try:
         _check(columns)
     except Untidy:
@@ -67,6 +70,17 @@ def table(columns: Columns, *, sqlite: bool) -> list[Row]:
     ids = [f"{number:032x}" for number in columns.ids]
     rest = [columns[name] for name in (*_PLAIN, *_TEXTS, *_COUNTS)]
     return list(zip(ids, *converted, *rest, strict=True))
+
+
+def _charged_to(told: str, charges: dict[str, int]) -> str:
+    """The windows of budgets, a line each, that these charges are of, unless they are ``told``."""
+    return told or (BETWEEN.join(map(_windows, charges)) if charges.__class__ is dict and charges else "")
+
+
+@lru_cache(4096)
+def _windows(texts: str) -> str:
+    labels = [text.split("/", 2) for text in texts.split(BETWEEN)]  # the subject may have slashes
+    return BETWEEN.join([f"{label[2]}/{label[1]}" for label in labels if len(label) > 2])
 
 
 def _check(columns: Columns) -> None:

@@ -93,7 +93,7 @@ class Wallet:
         what is settled stays as it is. Zeros for what was never dispatched."""
         if reservation.settled:
             return reservation
-        leases, amounts, charges = reservation.leases, reservation.amounts, reservation.charges
+        leases, amounts = reservation.leases, reservation.amounts
         if len(actual) != len(leases):
             raise ValueError("Each counter has one amount.")
         for cost in actual:
@@ -111,10 +111,10 @@ class Wallet:
                 step.reserved -= amount
                 step.spent += cost
                 lease.spent += cost
-            elif label := lease.label:
+            elif lease.label:
                 lease.spent += cost
-                charges[label] = charges[label] + cost if label in charges else cost
             lease.reserved -= amount
+        reservation.charges = reservation.told(actual)
         reservation.settled = True
         return reservation
 

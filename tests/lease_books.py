@@ -13,7 +13,7 @@ from django.db import connection
 from tenants import lease_store
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseWindow
 from tenants.lease_statements import shortages
-from tenants.leases import Ask, Grant, Key, read_label
+from tenants.leases import Ask, Grant, Key, apart, read_label
 
 
 class Books(Protocol):
@@ -99,7 +99,7 @@ class MemoryBooks:
         if sequence <= self.through[owner]:
             return
         self.through[owner] = sequence
-        for text, amount in charges:
+        for text, amount in apart(charges):
             label = read_label(text)
             key, row = self.rows.get((owner, label.number), ((label.counter, label.subject, label.start), Row()))
             before = row.left

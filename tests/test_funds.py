@@ -14,7 +14,7 @@ import pytest
 from routing import settlement
 from routing.table import Target
 from tenants.counting import each_of
-from tenants.leases import LeasesAway
+from tenants.leases import LeasesAway, read_label
 from tenants.ledger import Entry
 from tenants.price_table import Prices
 from tests.inprocess import Plane, route, sse, table, upstream
@@ -34,7 +34,7 @@ async def test_a_request_is_charged_what_it_cost_and_the_rest_comes_back() -> No
         assert reply.status_code == 200
         row = running.rows[0]
         assert (row.cost, row.price_version, row.bound_exceeded) == (10 * IN + 20 * OUT, "v1", False)
-        assert row.charged_to.startswith("b1.1//") and sum(row.charges.values()) == row.cost
+        assert [read_label(text).counter for text in row.charges] == ["b1.1"] and sum(row.charges.values()) == row.cost
         wallet = running.gateway.refills.wallet  # type: ignore[union-attr]
         assert all(not lease.reserved for lease in wallet)
         store.charged(running)

@@ -26,7 +26,7 @@ from django.utils import timezone
 
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseWindow
 from tenants.lease_store import end, settle
-from tenants.leases import read_label
+from tenants.leases import apart, read_label
 from tests.lease_process import COUNTERS, LARGEST, MOST_AT_ONCE, MOST_TOKENS, SECONDS, TENANT
 from tests.recordings import REPOSITORY
 
@@ -198,7 +198,7 @@ def assert_all_is_accounted_for(crew: Crew) -> None:
     true: Count[str] = Count()
     for lines in logs.values():
         for line in [*(line for line in lines if line.what == "S"), *left_open(lines)]:
-            for label, amount in line.charges.items():
+            for label, amount in apart(line.charges.items()):
                 true[read_label(label).counter] += amount
     assert not HeldLease.objects.exists()
     for counter in COUNTERS:
@@ -251,7 +251,7 @@ def most_at_once(logs: dict[str, list[Line]]) -> int:
 
 def is_limited(line: Line) -> bool:
     """Of the key with a limit of requests at once: of the second project, without tokens."""
-    return not line.tokens and any(read_label(label).counter == "2b" for label in line.charges)
+    return not line.tokens and any(read_label(label).counter == "2b" for label, _ in apart(line.charges.items()))
 
 
 def test_the_log_of_the_rest(tmp_path: Path) -> None:

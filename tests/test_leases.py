@@ -291,6 +291,7 @@ def test_labels_are_read_as_they_were_written() -> None:
     for label in (
         Label(7, 1_790_000_000, "b12", ""),
         Label(0, 0, "b12", "user/with/slashes é"),
+        Label(0, 0, "b12", "two\nlines %0A %250A %"),
         Label(1, -5, "x", "/"),
     ):
         assert read_label(write_label(label)) == label

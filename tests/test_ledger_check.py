@@ -16,6 +16,7 @@ from django.utils import timezone
 from tenants import histogram
 from tenants.compared import Span
 from tenants.drain import write
+from tenants.leases import BETWEEN, Label, write_label
 from tenants.ledger_check import check
 from tenants.models import (
     Budget,
@@ -208,6 +209,17 @@ def test_a_window_that_began_with_what_another_had_spent(budget: Budget) -> None
     assert found().keys() == {SPENT}
     LeaseWindow.objects.filter(pk=first.pk).update(spent=7)
     LeaseWindow.objects.filter(start=2000).update(spent=8)
+    assert found().keys() == {SPENT}
+
+
+def test_what_is_charged_to_several_alike_is_found_for_each(budget: Budget) -> None:
+    odd = "two\nlines/%0A"
+    labels = [write_label(Label(1, 1000, budget.counter, subject)) for subject in ("", odd)]
+    write([an_entry(cost=7, charges={BETWEEN.join(labels): 7}), an_entry(cost=5, charges={labels[0]: 5})])
+    for subject, spent in (("", 12), (odd, 7)):
+        LeaseWindow.objects.create(counter=budget.counter, subject=subject, start=1000, spent=spent)
+    assert found() == {}
+    LeaseWindow.objects.filter(subject=odd).update(spent=8)
     assert found().keys() == {SPENT}
 
 

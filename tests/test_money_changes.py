@@ -16,7 +16,7 @@ from routing.call import Call
 from routing.client import Client
 from routing.endpoint import Endpoint
 from routing.table import Table
-from tenants.leases import read_label
+from tenants.leases import apart, read_label
 from tests.inprocess import Plane
 from tests.money import DOLLAR, IN, OUT, Bank, answered, asking, bank, budget, limit, site
 from tests.test_funds import CHAT, CHUNKS, ask
@@ -172,7 +172,7 @@ def clock(running: Plane, now: float) -> None:
 
 def starts(running: Plane) -> list[str]:
     """The months that requests were charged to, in order."""
-    labels = [read_label(text) for row in running.rows for text in row.charges]
+    labels = [read_label(text) for row in running.rows for text, _ in apart(row.charges.items())]
     return [datetime.fromtimestamp(label.start, UTC).strftime("%Y-%m") for label in labels]
 
 

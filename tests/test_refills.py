@@ -261,7 +261,7 @@ def test_a_writer_that_hardly_pauses_is_not_waited_for_long(monkeypatch: pytest.
         if len(looks) == 50:
             writer.close()
 
-    monkeypatch.setattr(lease_threads.time, "sleep", look_again)
+    monkeypatch.setattr("tenants.lease_threads.time.sleep", look_again)
     writer.inc_thread_sharing()
     writer.cursor().execute("BEGIN IMMEDIATE")
     store = DatabaseLeases("one", timeout=PATIENCE)
