@@ -36,7 +36,7 @@ MODULES = {
         " translation visit warden"
     ),
     "tenants": (
-        "entry keys leases objects periods refills slices spool spool_owners spool_reader"
+        "entry keys labels leases objects periods refills slices spool spool_owners spool_reader"
         " spool_records spool_segment spooled terms uuid7 wallet worst_case"
     ),
 }

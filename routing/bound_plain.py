@@ -19,6 +19,7 @@ TEXTS: Final = {
 }
 #: Fields of which each value asks for something else.
 COUNTS: Final = ("n", "max_tokens", "max_completion_tokens", "max_output_tokens")
+_COUNTED: Final = frozenset(COUNTS)
 PLAIN: Final = {endpoint: SIMPLE & KNOWN[endpoint] for endpoint in TEXTS}
 
 
@@ -28,15 +29,14 @@ def plain(endpoint: str, doc: dict[str, Any], body: bytes) -> Demand | None:
     known = PLAIN.get(endpoint)
     if known is None:
         return None
-    for name in doc:
-        if name not in known:
-            return None
+    if not known.issuperset(doc):
+        return None
     for name in TEXTS[endpoint]:
         if not _texts(doc.get(name)):
             return None
     if may_repeat_turns(endpoint, body):
         return None
-    if doc.keys().isdisjoint(COUNTS):
+    if _COUNTED.isdisjoint(doc):
         return _USUAL[endpoint]
     counts = []
     for name in COUNTS:

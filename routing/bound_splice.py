@@ -46,19 +46,19 @@ def changes(
 def _chat(doc: Doc, cap: int, model: str, lacks: frozenset[str]) -> dict[str, Any]:
     new, old = CHAT_NAMES
     if new not in doc and old not in doc:
-        return {new if new not in lacks and _takes_new(model) else old: cap}
+        return {_cap_name(model, lacks): cap}
     told = {name: most(doc[name]) for name in CHAT_NAMES if doc.get(name) is not None}
     if None in told.values():
         return dict.fromkeys(told, cap)  # nobody knows which of them an upstream takes
     if any(name not in lacks for name in told):
         return {}
-    name = new if new not in lacks and _takes_new(model) else old
-    return {name: min([cap, *filter(None, told.values())])}
+    return {_cap_name(model, lacks): min([cap, *filter(None, told.values())])}
 
 
 @lru_cache(4096)
-def _takes_new(model: str) -> bool:
-    return NEW_LIMIT.search(model) is not None
+def _cap_name(model: str, lacks: frozenset[str]) -> str:
+    new, old = CHAT_NAMES
+    return new if new not in lacks and NEW_LIMIT.search(model) is not None else old
 
 
 def _config(doc: Doc, cap: int) -> Iterator[tuple[str, Any]]:
@@ -80,6 +80,13 @@ def _uses(asked: Demand, doc: Doc, uses: int) -> dict[str, Any]:
     if not places:
         return {}
     return {"tools": [{**each, "max_uses": uses} if at in places else each for at, each in enumerate(doc["tools"])]}
+
+
+def capped(body: bytes, doc: Doc, cap: int, model: str, lacks: frozenset[str]) -> bytes:
+    """As ``written`` what ``changes`` tells, of a chat request that says nothing of a cap; ``doc`` gets it, too."""
+    name = _cap_name(model, lacks)
+    doc[name] = cap
+    return jsonbytes.insert(body, name, str(cap).encode())
 
 
 def written(body: bytes, doc: Doc, changed: Mapping[str, Any]) -> bytes:

@@ -187,7 +187,7 @@ class Client:
         """Answer whole."""
         if self.whole is not None and not self.keep_alive:
             head = lines(headers)
-            head.append(b"content-length: %d\r\n" % len(body))
+            head.append(f"content-length: {len(body)}\r\n".encode())
             head += self.head
             head.append(SAFE)
             if self.whole.reply(status, head, body):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from routing import bound_splice
 from routing.apis import api_of
@@ -49,18 +49,18 @@ class Estimate:
             self.prices.append(price)
             if price is None:
                 self.unpriced = True
-        self._candidates: list[Candidate] = []
+        self._candidates: list[Candidate] | None = None
         self.cap: int | None = None
         self.uses: int | None = None
         self.money = self.tokens = 0
-        self.outputs: dict[int, int] = {}
+        self.outputs: dict[int, int]  # made by ``require``
         self._given = 0
         self._loose = ""
         self._shrunk = False
 
     @property
     def candidates(self) -> list[Candidate]:
-        if not self._candidates:
+        if self._candidates is None:
             pairs = zip(self.targets, self.prices, strict=True)
             self._candidates = [_candidate(self.call, target, price, self.table) for target, price in pairs]
         return self._candidates
@@ -109,6 +109,10 @@ class Estimate:
         if (self.cap is None and self.uses is None) or not self.targets:
             return
         first = self.targets[0]
+        if self.uses is None and self.cap is not None and self.asked.endpoint == "chat" and _uncapped(call.doc):
+            model = first.model or call.model
+            call.body = bound_splice.capped(call.body, call.doc, self.cap, model, first.upstream.lacks)
+            return
         changed = bound_splice.changes(
             self.asked,
             call.doc,
@@ -182,6 +186,11 @@ class Estimate:
             return min(MOST, worst_case(each.price, found.units, found.tiers, found.without))
         except BadUnits:
             return MOST
+
+
+def _uncapped(doc: dict[str, Any]) -> bool:
+    new, old = bound_splice.CHAT_NAMES
+    return new not in doc and old not in doc
 
 
 def _price(call: Call, target: Target, table: Table) -> Price | None:

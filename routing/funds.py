@@ -36,7 +36,7 @@ async def reserve(call: Call, decision: Decision, table: Table, refills: Refills
     if estimate is not None:
         estimate.require(hard=counted.hard, tokens=counted.tokens, capped=terms.max_output_tokens)
     if counted.counters:
-        call.account = await _reserved(call, estimate, counted, refills)
+        call.account = _at_once(call, estimate, counted, refills) or await _reserved(call, estimate, counted, refills)
     if estimate is not None:
         estimate.put_cap()
 
@@ -69,6 +69,25 @@ def _sift_unpriced(call: Call, decision: Decision, table: Table) -> None:
         raise GatewayError("permission", message, param="model", code="model_without_price")
 
 
+def _at_once(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> Account | None:
+    """Where there is room for the request as it is, as nearly always; None where one has to see."""
+    now = call.entry.created_at
+    if refills is None or not 0 <= now <= LAST_SECOND:
+        return None
+    money, tokens = (estimate.money, estimate.tokens) if estimate is not None else (0, 0)
+    try:
+        outcome = refills.reserve_now(counted.counters, counted.amounts(money, tokens, 1, 1), now)
+    except ValueError:
+        return None
+    return _account(refills, counted, outcome, estimate) if isinstance(outcome, Reservation) else None
+
+
+def _account(refills: Refills, counted: Counted, made: Reservation, estimate: Estimate | None) -> Account:
+    if estimate is None:
+        return Account(refills.wallet, counted, made, 0, {})
+    return Account(refills.wallet, counted, made, estimate.money, estimate.outputs if counted.hard else {})
+
+
 async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> Account:
     if refills is None:
         raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
@@ -77,8 +96,7 @@ async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, ref
         amounts = counted.amounts(money, tokens, 1, 1)
         outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
         if isinstance(outcome, Reservation):
-            outputs = estimate.outputs if estimate is not None and counted.hard else {}
-            return Account(refills.wallet, counted, outcome, money, outputs)
+            return _account(refills, counted, outcome, estimate)
         if estimate is None or not estimate.shrink(outcome.counter.unit, outcome.available):
             raise refused(outcome, counted)
     raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)

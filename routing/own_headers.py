@@ -8,13 +8,13 @@ from routing.account import Account
 from routing.call import Call
 from routing.explain import told
 from routing.headers import safe
-from tenants.leases import Counter, Lease
+from tenants.leases import Lease
 
 
 def own_lines(call: Call) -> list[bytes]:
     """In pieces, as they go over the wire."""
     entry = call.entry
-    found = [b"x-gateway-attempts: %d\r\n" % entry.attempts]
+    found = [f"x-gateway-attempts: {entry.attempts}\r\n".encode()]
     if call.target is not None:
         found.append(_place(entry.provider, entry.upstream_model, entry.target_id))
         if entry.upstream_request_id:
@@ -22,7 +22,7 @@ def own_lines(call: Call) -> list[bytes]:
             found.append(safe(entry.upstream_request_id))
             found.append(b"\r\n")
     if call.priced and entry.cost is not None:
-        found.append(b"x-gateway-cost: %d\r\n" % entry.cost)
+        found.append(f"x-gateway-cost: {entry.cost}\r\n".encode())
     if call.account is not None:
         _add_limits(found, call.account)
     if call.key.may_explain and call.decision is not None and call.header(b"x-gateway-explain") == "1":
@@ -39,24 +39,15 @@ def _place(provider: str, model: str, target_id: int) -> bytes:
 
 def _add_limits(found: list[bytes], account: Account) -> None:
     """Of requests and of tokens, the limit of which the least is left, as far as this process knows."""
-    leases, counted = account.reservation.leases, account.counted
-    for unit, places in counted.told:
-        place = _tightest(leases, places) if len(places) > 1 else places[0]
-        fixed = counted.written.get(place)
-        if fixed is None:
-            fixed = counted.written[place] = _fixed(unit, counted.counters[place])
-        found.append(fixed)
-        found.append(b"%d\r\n" % _left(leases[place]))
+    leases = account.reservation.leases
+    for each in account.counted.told:
+        place = each.places[0] if len(each.places) == 1 else _tightest(leases, each.places)
+        found.append(each.lines[place])
+        found.append(f"{_left(leases[place])}\r\n".encode())
 
 
 def _tightest(leases: list[Lease], places: list[int]) -> int:
     return min(places, key=lambda place: _left(leases[place]))
-
-
-def _fixed(unit: str, counter: Counter) -> bytes:
-    """The lines of a limit, up to what is left of it."""
-    told = f"x-ratelimit-limit-{unit}: {counter.cap}\r\nx-ratelimit-reset-{unit}: {round(counter.seconds)}s\r\n"
-    return f"{told}x-ratelimit-remaining-{unit}: ".encode()
 
 
 def _left(lease: Lease) -> int:

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from tenants import lease_store, rollups
 from tenants.columns import Columns
-from tenants.leases import MOST, apart, read_label
+from tenants.labels import apart, read_label
+from tenants.leases import MOST
 from tenants.ledger import Entry
 from tenants.models import Notice, SpoolPosition, Usage
 from tenants.rows import table, tidy

@@ -21,9 +21,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Min, Sum
 
 from tenants import lease_statements as statements
+from tenants.labels import Label, apart, read_label
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseIncrease, LeaseOwner, LeaseWindow
 from tenants.lease_statements import Claim, Claimed, Locked
-from tenants.leases import Ask, Grant, Key, Label, apart, crossed, reached, read_label
+from tenants.leases import Ask, Grant, Key, crossed, reached
 from tenants.leases import OwnerEnded as OwnerEnded
 from tenants.periods import NEVER
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from tenants.labels import BETWEEN, Label, write_label
 from tenants.periods import NEVER, Period, Window
 
 MOST: Final = 10**18
@@ -80,38 +81,6 @@ class Counter:
             raise ValueError(f"A cap is from 0 to {MOST:,}.")
         self.key = f"{self.name}/{self.subject}"
         self.seconds = self.window.seconds if isinstance(self.window, Trailing) else 0
-
-
-BETWEEN: Final = "\n"
-"""Labels that are charged alike."""
-
-
-class Label(NamedTuple):
-    """What a charge is charged to: a lease of the process that makes it, and the window that this is of. The number is 0
-    where nothing is leased."""
-
-    number: int
-    start: int
-    counter: str
-    subject: str
-
-
-def write_label(label: Label) -> str:
-    number, start, counter, subject = label
-    return f"{number}/{start}/{counter}/{subject.replace('%', '%25').replace(BETWEEN, '%0A')}"
-
-
-def read_label(text: str) -> Label:
-    """Raises ValueError."""
-    number, start, counter, subject = text.split("/", 3)
-    return Label(int(number), int(start), counter, subject.replace("%0A", BETWEEN).replace("%25", "%"))
-
-
-def apart(charges: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
-    """Each label and its amount. What is charged to several alike stands once, for all of them."""
-    for texts, amount in charges:
-        for text in texts.split(BETWEEN):
-            yield text, amount
 
 
 class Step:
@@ -232,16 +201,17 @@ class Lease:
 class Reservation:
     """What one request holds of several leases until ``Wallet.settle``, which tells its ``charges``: by label, or by all
     that are charged alike, they go to the database with the request's row. ``steps`` are those of the leases whose windows
-    trail, in their order. ``admitted_at`` is by the wall clock, ``tick`` by the one that never jumps."""
+    trail, in their order, and ``labels`` those of all the leases. ``admitted_at`` is by the wall clock, ``tick`` by the one
+    that never jumps."""
 
-    __slots__ = ("_labels", "admitted_at", "amounts", "bound_exceeded", "charges", "leases", "settled", "steps", "tick")
+    __slots__ = ("admitted_at", "amounts", "bound_exceeded", "charges", "labels", "leases", "settled", "steps", "tick")
 
     def __init__(self, leases: list[Lease], amounts: list[int], steps: list[Step], now: float, tick: float) -> None:
         self.leases, self.amounts, self.steps = leases, amounts, steps
+        self.labels = BETWEEN.join([lease.label for lease in leases if lease.label])
         self.admitted_at, self.tick = now, tick
         self.settled = self.bound_exceeded = False
         self.charges: dict[str, int] = {}
-        self._labels: str | None = None
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -249,24 +219,18 @@ class Reservation:
         return self.told(self.amounts)
 
     def told(self, amounts: list[int]) -> dict[str, int]:
-        """So much for each lease, by label: budgets, that is; they are of the same money."""
+        """So much for each lease, by label. Those of budgets, which are of the same money, are nearly always alike."""
+        if not self.labels:
+            return {}
         first, alike = -1, True
         for place, lease in enumerate(self.leases):
             if lease.label:
-                amount = amounts[place]
                 if first < 0:
-                    first = amount
-                elif amount != first:
+                    first = amounts[place]
+                elif amounts[place] != first:
                     alike = False
-        if first < 0:
-            return {}
-        if not alike:
-            return self._told_apart(amounts)
-        if self._labels is None:
-            self._labels = BETWEEN.join([lease.label for lease in self.leases if lease.label])
-        return {self._labels: first}
-
-    def _told_apart(self, amounts: list[int]) -> dict[str, int]:
+        if alike:
+            return {self.labels: first}
         told: dict[str, int] = {}
         for place, lease in enumerate(self.leases):
             if label := lease.label:

@@ -46,14 +46,19 @@ class Refills:
         self._task: asyncio.Task[None] | None = None
         self.waits = self.exchanges = self.failures = 0
 
-    async def reserve(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
-        """As ``Wallet.reserve``, at once where the wallet has enough. Raises what the store raises when it has to be asked."""
+    def reserve_now(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal | Needs:
+        """As ``Wallet.reserve``."""
         outcome = self.wallet.reserve(counters, amounts, now)
+        if self.wallet.hungry:
+            self._start()
+        return outcome
+
+    async def reserve(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
+        """The same; asks the store for more where the wallet has not enough, and raises what that raises."""
+        outcome = self.reserve_now(counters, amounts, now)
         if isinstance(outcome, Needs):
             self.waits += 1
             return await self._wait(Waiter(counters, amounts, now, outcome))
-        if self.wallet.hungry:
-            self._start()
         return outcome
 
     async def tick(self) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import models
 
 from tenants.columns import Columns
-from tenants.leases import BETWEEN
+from tenants.labels import BETWEEN
 from tenants.ledger import Entry
 from tenants.models import Usage
 

@@ -74,12 +74,26 @@ class Rule(NamedTuple):
     title: str = ""
 
 
+class Told:
+    """The limits of one unit, by their ``places`` in what a request counts in; ``lines`` are those of a reply's head, by
+    place, up to what is left of the limit."""
+
+    __slots__ = ("lines", "places")
+
+    def __init__(self, unit: str, places: list[int], counters: Sequence[Counter]) -> None:
+        self.places, self.lines = places, [b""] * len(counters)
+        for place in places:
+            cap, seconds = counters[place].cap, round(counters[place].seconds)
+            told = f"x-ratelimit-limit-{unit}: {cap}\r\nx-ratelimit-reset-{unit}: {seconds}s\r\n"
+            self.lines[place] = f"{told}x-ratelimit-remaining-{unit}: ".encode()
+
+
 class Counted:
     """What one request counts in: ``counters`` in the order of their names, and their ``units``. ``hard``: a budget must
-    hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are the places of
-    limits of requests and of tokens, whose rest its reply tells, ``written`` what its headers have by place."""
+    hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are limits of
+    requests and of tokens, whose rest its reply tells."""
 
-    __slots__ = ("_kinds", "counters", "hard", "measured", "titles", "tokens", "told", "units", "written")
+    __slots__ = ("_kinds", "counters", "hard", "measured", "titles", "tokens", "told", "units")
 
     def __init__(self, found: Iterable[tuple[Rule, Counter]] = ()) -> None:
         rules = tuple(found)
@@ -91,8 +105,7 @@ class Counted:
         self.tokens = "tokens" in units
         self.measured = self.tokens or MONEY in units
         places = {unit: [place for place, each in enumerate(units) if each == unit] for unit in ("requests", "tokens")}
-        self.told = tuple((unit, found) for unit, found in places.items() if found)
-        self.written: dict[int, bytes] = {}
+        self.told = [Told(unit, found, self.counters) for unit, found in places.items() if found]
 
     def amounts(self, money: int, tokens: int, requests: int, concurrent: int) -> list[int]:
         """So much of each counter's unit."""
@@ -139,6 +152,7 @@ class Terms:
     interrupted: Literal["counted", "bound", "zero"] = "counted"
     declared: frozenset[str] = frozenset()
     any_provider: bool = True
+    any_address: bool = True
     usual: Counted | None = None
 
     def counted(self, end_user: str, tags: Sequence[str]) -> Counted:
@@ -170,6 +184,8 @@ class Terms:
 
     def address_refused_by(self, address: str) -> Level | None:
         """The level whose networks ``address`` is not in; what is no address is in none."""
+        if self.any_address:
+            return None
         for level in self.levels:
             if level.networks and not _within(address, level.networks):
                 return level
@@ -210,6 +226,7 @@ def terms(
         interrupted,
         frozenset(declared),
         all(level.providers.everything for level in told),
+        not any(level.networks for level in told),
         Counted((rule, rule.counter) for rule in ordered) if same else None,
     )
 

@@ -8,20 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tenants.leases import (
-    MOST,
-    UNBOUNDED,
-    Ask,
-    Counter,
-    Grant,
-    Key,
-    Lease,
-    Needs,
-    Refusal,
-    Reservation,
-    Step,
-    Trailing,
-)
+from tenants.leases import MOST, UNBOUNDED, Ask, Counter, Grant, Key, Lease, Needs, Refusal, Reservation, Step, Trailing
 from tenants.slices import IDLE, RECHECK, RECHECK_SPENT, SCARCE, appetite, excess
 
 

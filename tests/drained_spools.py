@@ -10,8 +10,9 @@ from django.db import connection
 from django.utils import timezone
 
 from tenants.drain_spools import Spools
+from tenants.labels import Label, write_label
 from tenants.lease_store import exchange
-from tenants.leases import Ask, Label, write_label
+from tenants.leases import Ask
 from tenants.ledger import Entry
 from tenants.models import HeldLease, LeaseCounter, LeaseWindow, Usage
 from tenants.spool import Spool

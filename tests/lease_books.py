@@ -11,9 +11,10 @@ from typing import NamedTuple, Protocol
 from django.db import connection
 
 from tenants import lease_store
+from tenants.labels import apart, read_label
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseWindow
 from tenants.lease_statements import shortages
-from tenants.leases import Ask, Grant, Key, apart, read_label
+from tenants.leases import Ask, Grant, Key
 
 
 class Books(Protocol):

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from tenants.labels import Label, write_label
 from tenants.lease_rows import LeaseCounter, LeaseWindow
 from tenants.lease_store import exchange, settle
-from tenants.leases import Ask, Grant, Label, write_label
+from tenants.leases import Ask, Grant
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 START = 1_796_000_000

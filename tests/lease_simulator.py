@@ -9,7 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tenants.leases import CONCURRENT, Ask, Counter, Key, Needs, Refusal, Reservation, Trailing, apart, read_label
+from tenants.labels import apart, read_label
+from tenants.leases import CONCURRENT, Ask, Counter, Key, Needs, Refusal, Reservation, Trailing
 from tenants.periods import Period
 from tenants.wallet import Wallet
 from tests.lease_books import Books

@@ -62,8 +62,8 @@ def test_a_charge_that_comes_late_is_counted_once(budget: Budget) -> None:
     """What was held is settled under the old counter: it is in the new window already."""
     from django.db import connection
 
+    from tenants.labels import Label, write_label
     from tenants.lease_store import settle
-    from tenants.leases import Label, write_label
 
     row = window(budget, granted=7)
     old = budget.counter

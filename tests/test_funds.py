@@ -14,7 +14,8 @@ import pytest
 from routing import settlement
 from routing.table import Target
 from tenants.counting import each_of
-from tenants.leases import LeasesAway, read_label
+from tenants.labels import read_label
+from tenants.leases import LeasesAway
 from tenants.ledger import Entry
 from tenants.price_table import Prices
 from tests.inprocess import Plane, route, sse, table, upstream

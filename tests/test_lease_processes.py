@@ -24,9 +24,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from tenants.labels import apart, read_label
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseWindow
 from tenants.lease_store import end, settle
-from tenants.leases import apart, read_label
 from tests.lease_process import COUNTERS, LARGEST, MOST_AT_ONCE, MOST_TOKENS, SECONDS, TENANT
 from tests.recordings import REPOSITORY
 

@@ -9,10 +9,11 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tenants.labels import Label, write_label
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseOwner, LeaseWindow
 from tenants.lease_statements import shortages
 from tenants.lease_store import exchange, settle
-from tenants.leases import MOST, Grant, Label, write_label
+from tenants.leases import MOST, Grant
 from tests.lease_rows import NOW, START, Worker, budget, window
 
 __all__ = ["budget"]

@@ -6,19 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.leases import (
-    CONCURRENT,
-    MOST,
-    STEPS,
-    Counter,
-    Grant,
-    Label,
-    Reservation,
-    Trailing,
-    crossed,
-    read_label,
-    write_label,
-)
+from tenants.labels import Label, read_label, write_label
+from tenants.leases import CONCURRENT, MOST, STEPS, Counter, Grant, Reservation, Trailing, crossed
 from tenants.periods import Period
 from tenants.slices import IDLE
 from tests.wallet_bench import DAY, MIDNIGHT, NOW, Bench, day

@@ -16,7 +16,7 @@ from django.utils import timezone
 from tenants import histogram
 from tenants.compared import Span
 from tenants.drain import write
-from tenants.leases import BETWEEN, Label, write_label
+from tenants.labels import BETWEEN, Label, write_label
 from tenants.ledger_check import check
 from tenants.models import (
     Budget,

@@ -16,7 +16,7 @@ from routing.call import Call
 from routing.client import Client
 from routing.endpoint import Endpoint
 from routing.table import Table
-from tenants.leases import apart, read_label
+from tenants.labels import apart, read_label
 from tests.inprocess import Plane
 from tests.money import DOLLAR, IN, OUT, Bank, answered, asking, bank, budget, limit, site
 from tests.test_funds import CHAT, CHUNKS, ask
