@@ -92,7 +92,7 @@ class Drain:
         flushes = len(self._flushes)  # whoever waits has settled before
         before, self._written = self.spools.written, 0
         try:
-            done = self._alone() and self.spools.turn(sweeping=sweeping)
+            done = self._alone() and self.spools.turn(sweeping=sweeping, complete=flushes > 0)
         except Exception as error:
             self.spools.fail(error)
             return False

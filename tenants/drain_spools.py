@@ -14,7 +14,7 @@ from tenants.drain import Step, write
 from tenants.drain_status import Backlog, Status
 from tenants.models import SpoolPosition
 from tenants.spool_owners import owners
-from tenants.spool_reader import Batch, Position, acknowledge, read
+from tenants.spool_reader import Batch, Position, acknowledge, backlog, read
 from tenants.spool_rows import Overtaken
 from tenants.sweep import Sweep
 
@@ -39,15 +39,16 @@ class Spools:
         self._told = Status()
         self._sweep_at = self._tell_at = 0.0
 
-    def turn(self, *, sweeping: bool = False) -> bool:
+    def turn(self, *, sweeping: bool = False, complete: bool = True) -> bool:
         """Store all that has been settled before this call, and see to the dead, if it is time for that or ``sweeping``.
-        False when the database, or a disk, would not have it."""
+        False when the database, or a disk, would not have it. Where there is much to do and it need not be ``complete``,
+        what is less than a batch is left for the next turn: few rows cost nearly as much as many."""
         if sweeping or time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_SECONDS
             self.sweep.recover()
         known = owners(self.root)
         self.backlog.keep(known)
-        error = self._drain_all(known) or self._tidy()
+        error = self._drain_all(known, complete or sweeping) or self._tidy()
         if error is None:
             self._succeeded()
         else:
@@ -56,13 +57,13 @@ class Spools:
         self.tell(now=error is not None or self._told.failures + self._told.rows > 0)
         return error is None
 
-    def _drain_all(self, known: list[str]) -> Exception | None:
+    def _drain_all(self, known: list[str], complete: bool) -> Exception | None:
         """What failed, if anything did. Where the database is away the others wait, and another is the first next time."""
         first = self.failures % len(known) if known else 0
         failure: Exception | None = None
         for owner in known[first:] + known[:first]:
             try:
-                self._drain(owner)
+                self._drain(owner, complete)
             except Exception as error:
                 failure = error
                 self._forget(owner)
@@ -70,11 +71,12 @@ class Spools:
                     break
         return failure
 
-    def _drain(self, owner: str) -> None:
+    def _drain(self, owner: str, complete: bool) -> None:
         while True:
             stored = self._position(owner)
             batch = read(self.root, self._read.get(owner, stored), self.batch)
             self.backlog.count(batch)
+            is_last = not complete and self._is_last(owner, batch)
             self.tell()
             news = batch.columns or batch.position.segment != stored.segment
             if news and not self._store(stored, batch):
@@ -82,8 +84,15 @@ class Spools:
             self._read[owner] = batch.position
             if len(batch.columns) < self.batch:
                 break
+            if is_last:
+                return
         if self.sweep.end(self._position(owner)):
             self._forget(owner)
+
+    def _is_last(self, owner: str, batch: Batch) -> bool:
+        """Whether a whole batch is not followed by another one."""
+        behind = backlog(self.root, [batch.position])
+        return behind < backlog(self.root, [self._read.get(owner, self._stored[owner])]) - behind
 
     def _position(self, owner: str) -> Position:
         if owner not in self._stored:

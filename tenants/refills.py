@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from tenants.leases import Ask, Counter, Grant, Key, Needs, Refusal, Reservation
@@ -21,6 +22,8 @@ Shortages = Callable[[], Awaitable[list[Key]]]
 
 MOST_ASKS: Final = 100
 """In one exchange: others wait for what it locks."""
+GATHERING: Final = 0.1
+"""Seconds that an exchange waits for more to ask for, as long as no request waits for it."""
 MOST_TRIES: Final = 8
 """Others may be quicker again and again; then a request is refused."""
 
@@ -43,6 +46,7 @@ class Refills:
         self._exchange, self._shortages = exchange, shortages
         self._waiting: deque[Waiter] = deque()
         self._turn = asyncio.Lock()
+        self._pressed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.waits = self.exchanges = self.failures = 0
 
@@ -70,6 +74,7 @@ class Refills:
 
     async def close(self) -> None:
         """Give back all that is not used, when no request comes any more. Raises what the store raises."""
+        self._pressed.set()
         if self._task is not None:
             await self._task
         async with self._turn:
@@ -77,6 +82,7 @@ class Refills:
 
     async def _wait(self, waiter: Waiter) -> Reservation | Refusal:
         self._waiting.append(waiter)
+        self._pressed.set()
         self._start()
         try:
             return await waiter.future
@@ -93,6 +99,8 @@ class Refills:
 
     async def _run(self) -> None:
         while self._waiting or self.wallet.hungry:
+            if not self._waiting:
+                await self._gather()
             async with self._turn:
                 asks = self.wallet.asks(waiter.needs for waiter in self._waiting)
                 try:
@@ -101,6 +109,12 @@ class Refills:
                     self._fail(error)
                 else:
                     self._serve()
+
+    async def _gather(self) -> None:
+        """Nobody waits yet, and more leases will soon be hungry: one exchange for all costs little more than for one."""
+        self._pressed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._pressed.wait(), GATHERING)
 
     async def _ask(self, asks: list[Ask]) -> None:
         try:

@@ -47,6 +47,16 @@ def test_a_turn_later_only_what_is_new_is_stored(tmp_path: Path) -> None:
     assert spools.written == Usage.objects.count() == 24 and window() == (0, 240)
 
 
+def test_under_load_the_rest_of_a_batch_waits_for_the_next_turn(tmp_path: Path) -> None:
+    budget()
+    spools, into = Spools(tmp_path, batch=4), spool(tmp_path)
+    settled(into, [charged(10) for _ in range(10)])
+    assert spools.turn(complete=False) and Usage.objects.count() == 8
+    assert spools.turn(complete=False) and Usage.objects.count() == 10
+    settled(into, [charged(10) for _ in range(6)])
+    assert spools.turn() and Usage.objects.count() == 16
+
+
 def test_segments_are_unlinked_when_they_are_stored(tmp_path: Path) -> None:
     owner, spools = spool(tmp_path, segment_bytes=4_096), Spools(tmp_path, batch=10)
     for _ in range(10):

@@ -136,7 +136,23 @@ def test_slices_are_fetched_ahead() -> None:
         for _ in range(200):
             assert isinstance(await refills.reserve([BUDGET], [100], NOW), Reservation)
             await until(lambda: not refills.wallet.hungry)
-        assert refills.waits < 10 < refills.exchanges
+        assert refills.waits < 3 < refills.exchanges
+
+    run(story())
+
+
+def test_who_waits_is_not_kept_waiting_for_more_to_ask_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenants.refills.GATHERING", 1_000.0)
+
+    async def story() -> None:
+        site = Site(cap=10**6)
+        refills = site.worker("one")
+        for _ in range(3):  # of a slice for four
+            assert isinstance(await refills.reserve([BUDGET], [100], NOW), Reservation)
+        assert refills.wallet.hungry and refills.waits == 1
+        assert isinstance(await refills.reserve([BUDGET], [500], NOW), Reservation)
+        assert refills.waits == 2
+        await refills.close()
 
     run(story())
 

@@ -2,11 +2,12 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.bench.load import KEY, MODEL, PROMPT, STREAM_MODEL, Load
 from tests.bench.servers import Server, call, free_port, pinned
 from tests.bench.upstream import CHUNKS, WHOLE
 
+LATENCY = "/dev/cpu_dma_latency"
 #: Ends by itself once whoever started it is gone.
 IDLE = """
 import os
@@ -78,9 +80,16 @@ def running(skip: set[str]) -> Iterator[Lab]:
 
 
 def _keep_awake(core: int, stack: ExitStack) -> None:
-    """Keep the load's core from sleeping, by a process that runs where nobody else wants to. In a virtual machine whoever
-    sends pays for waking the receiver's core, as much as for all else of a request, and a slower server finds it asleep
-    more often: that would be a measure of the machine."""
+    """Keep the load's core from sleeping. In a virtual machine whoever sends pays for waking the receiver's core, as much as
+    for all else of a request, and a slower server finds it asleep more often: that would be a measure of the machine.
+
+    Linux lets idle cores look for work instead as long as somebody holds this file open and has asked for no latency; who
+    may not do that has a process run where nobody else wants to, which spares less: it has to be interrupted."""
+    with suppress(OSError):
+        latency = os.open(LATENCY, os.O_WRONLY)
+        stack.callback(os.close, latency)
+        os.write(latency, struct.pack("i", 0))
+        return
     if not hasattr(os, "SCHED_IDLE"):
         return
     with pinned(core):
