@@ -280,9 +280,14 @@ def replace_nested(body: bytes, path: Sequence[str], value: bytes) -> bytes:
 
 def insert(body: bytes, key: str, value: bytes) -> bytes:
     """Add a member, ``value`` being JSON, as the first of the object. The key must be absent."""
+    return prepend(body, orjson.dumps(key) + b":" + value)
+
+
+def prepend(body: bytes, member: bytes) -> bytes:
+    """As ``insert``, of a member that is JSON already."""
     at = 1 if body[0] == _BRACE else body.index(b"{") + 1
     empty = body[at] != _QUOTE and _NEXT.match(body, at) is not None
-    return splice(body, at, at, orjson.dumps(key) + b":" + value + (b"" if empty else b","))
+    return splice(body, at, at, member if empty else member + b",")
 
 
 def remove(body: bytes, key: str) -> bytes:

@@ -86,7 +86,12 @@ def capped(body: bytes, doc: Doc, cap: int, model: str, lacks: frozenset[str]) -
     """As ``written`` what ``changes`` tells, of a chat request that says nothing of a cap; ``doc`` gets it, too."""
     name = _cap_name(model, lacks)
     doc[name] = cap
-    return jsonbytes.insert(body, name, str(cap).encode())
+    return jsonbytes.prepend(body, _member(name, cap))
+
+
+@lru_cache(4096)
+def _member(name: str, cap: int) -> bytes:
+    return f'"{name}":{cap}'.encode()
 
 
 def written(body: bytes, doc: Doc, changed: Mapping[str, Any]) -> bytes:

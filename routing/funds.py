@@ -4,9 +4,9 @@ database but for an empty slice. No Django here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from routing.account import Account
 from routing.call import Call
@@ -23,8 +23,9 @@ TRIES: Final = 6
 """Of smaller and smaller caps, for what asks for none."""
 
 
-async def reserve(call: Call, decision: Decision, table: Table, refills: Refills | None) -> None:
-    """Reserve what the request may use at most; ``call.account`` holds it. May put a cap into the body. Raises GatewayError."""
+def reserve(call: Call, decision: Decision, table: Table, refills: Refills | None) -> Coroutine[Any, Any, None] | None:
+    """Reserve what the request may use at most; ``call.account`` holds it. May put a cap into the body. Where there is no
+    room as it is, what is told is to be awaited. Raises GatewayError."""
     terms = call.terms
     counted = terms.counted(call.entry.end_user, call.entry.tags)
     estimate: Estimate | None = None
@@ -36,7 +37,16 @@ async def reserve(call: Call, decision: Decision, table: Table, refills: Refills
     if estimate is not None:
         estimate.require(hard=counted.hard, tokens=counted.tokens, capped=terms.max_output_tokens)
     if counted.counters:
-        call.account = _at_once(call, estimate, counted, refills) or await _reserved(call, estimate, counted, refills)
+        call.account = _at_once(call, estimate, counted, refills)
+        if call.account is None:
+            return _reserve(call, estimate, counted, refills)
+    if estimate is not None:
+        estimate.put_cap()
+    return None
+
+
+async def _reserve(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> None:
+    call.account = await _reserved(call, estimate, counted, refills)
     if estimate is not None:
         estimate.put_cap()
 

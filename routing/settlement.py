@@ -39,7 +39,8 @@ async def prepare(gateway: Gateway, call: Call, decision: Decision, table: Table
     """Reserve what the request may cost and write down that it will be sent. Raises GatewayError."""
     call.table = table
     if call.endpoint.name not in UNMETERED and call.terms.demanding:
-        await funds.reserve(call, decision, table, gateway.refills)
+        if (waiting := funds.reserve(call, decision, table, gateway.refills)) is not None:
+            await waiting
         if gateway.options.tell_admission and call.account is not None:
             call.admitted = call.account.admitted
     call.aim(decision.targets[0])

@@ -92,9 +92,8 @@ _FORTUNE = 900_000_000  # dollars: no reservation is refused
 def fund(document: dict[str, Any]) -> None:
     """Give every key limits, and it, its project and its tenant a hard budget."""
     for tenant in document["tenants"]:
-        tenant["projects"] = [{"name": "web"}]
         for key in tenant["keys"]:
-            key |= _LIMITS | {"project": "web"}
+            key |= _LIMITS
         budgets = [{"name": "all"}, {"name": "web", "of": "project", "project": "web"}]
         budgets += [{"name": key["name"], "of": "key", "key": key["name"]} for key in tenant["keys"]]
         tenant["budgets"] = [{**budget, "amount": _FORTUNE, "period": "month"} for budget in budgets]
@@ -123,7 +122,7 @@ def configure(name: str, data: Path, whole_url: str, stream_url: str) -> None:
         ],
         "prices": [{"model": "*", "rates": RATES, "context_window": 128_000}],
         "tenants": [
-            {"name": f"tenant-{tenant}", "keys": [_key(number) for number in range(tenant, SMALL.keys, SMALL.tenants)]}
+            {"name": f"tenant-{tenant}", "projects": [{"name": "web"}], "keys": _keys(tenant)}
             for tenant in range(SMALL.tenants)
         ],
     }
@@ -136,8 +135,9 @@ def configure(name: str, data: Path, whole_url: str, stream_url: str) -> None:
     manage(environment(data), "apply", str(path))
 
 
-def _key(number: int) -> dict[str, str]:
-    return {"name": f"key-{number}", "key": KEY.format(number)}
+def _keys(tenant: int) -> list[dict[str, str]]:
+    numbers = range(tenant, SMALL.keys, SMALL.tenants)
+    return [{"name": f"key-{number}", "key": KEY.format(number), "project": "web"} for number in numbers]
 
 
 def enlarge(small: Path, large: Path, whole_url: str, stream_url: str) -> None:

@@ -1,11 +1,16 @@
 """Bursts of load against several servers in turn, so that a drift of the machine hits all of them alike."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
 from tests.bench.load import Load, Sample, run
 from tests.bench.servers import Server
+
+PATIENCE, PAUSE = 10.0, 0.3
+#: Of a core: whoever takes less does nothing but look whether there is something to do.
+BUSY = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ def interleave(
         for name in list(loads)[:: -1 if turn % 2 else 1]:
             before = _cpu(servers.get(name))
             samples[name].append(run(loads[name], connections, seconds))
-            cpu[name] += _cpu(servers.get(name)) - before
+            cpu[name] += _rested(servers.get(name)) - before
     return {name: Series(found, _each(cpu[name], found)) for name, found in samples.items()}
 
 
@@ -63,6 +68,18 @@ def _warm(load: Load, connections: int) -> None:
 
 def _cpu(server: Server | None) -> float:
     return server.cpu_seconds() if server else 0.0
+
+
+def _rested(server: Server | None) -> float:
+    """The same, once it has done what it had put off: rows are stored after the replies that they are of, and that must
+    not slow down the next server."""
+    spent, deadline = _cpu(server), time.monotonic() + PATIENCE
+    while server is not None and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+        before, spent = spent, _cpu(server)
+        if spent - before < BUSY * PAUSE:
+            break
+    return spent
 
 
 def _each(cpu: float, samples: list[Sample]) -> float:
