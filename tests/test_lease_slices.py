@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenants.leases import Grant, Refusal
-from tenants.slices import IDLE, RECHECK, RECHECK_SPENT, SCARCE, STRETCH
+from tenants.slices import IDLE, MOST_GROWTH, RECHECK, RECHECK_SPENT, SCARCE, STRETCH
 from tests.wallet_bench import DAY, MIDNIGHT, NOW, Bench, day
 
 
@@ -27,6 +27,17 @@ def test_slices_grow_while_they_do_not_last_and_shrink_again() -> None:
         wants.append(ask.want)
         bench.grant([ask], ask.want, 10**9)
     assert wants == [40, 80, 160, 160, 80]
+
+
+def test_a_slice_that_is_far_too_small_grows_at_once() -> None:
+    bench = Bench(day())
+    wants = []
+    for pause in (0.0, STRETCH / 5, STRETCH / 50):
+        bench.tick += pause
+        (ask,) = bench.wallet.asks([bench.needs(bench.free()[0] + 10 if len(bench.wallet) else 10)])
+        wants.append(ask.want)
+        bench.grant([ask], ask.want, 10**9)
+    assert wants == [40, 200, 200 * MOST_GROWTH]
 
 
 def test_a_slice_that_is_nearly_used_is_asked_for_before_anybody_waits() -> None:
