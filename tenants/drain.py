@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -83,7 +84,8 @@ def _write_new(columns: Columns, using: str, step: Step | None) -> None:
         if rows:
             statements.insert(rows)
             rollups.store(statements, columns)
-        _charge(step, [charge for charges in columns["charges"] for charge in charges.items()], using)
+        if any(columns["charges"]):
+            _charge(step, chain.from_iterable(map(dict.items, columns["charges"])), using)
 
 
 def _write_carefully(entries: Sequence[Entry], using: str, step: Step | None) -> int:

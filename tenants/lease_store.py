@@ -28,6 +28,8 @@ from tenants.leases import Ask, Grant, Key, crossed, reached
 from tenants.leases import OwnerEnded as OwnerEnded
 from tenants.periods import NEVER
 
+_HELD = ("number", "pk", "granted", "settled")
+
 
 class Crossing(NamedTuple):
     """A threshold that a charge has reached. Told once for each window, again after the cap was raised above it."""
@@ -149,17 +151,17 @@ def _charge(connection: BaseDatabaseWrapper, owner: str, sums: Mapping[Label, in
     for label, amount in sums.items():
         spent[_window(label)] += amount
     rows = HeldLease.objects.using(connection.alias).filter(owner=owner, number__in={label.number for label in sums})
-    held = {row.number: row for row in rows}
+    held = {number: (pk, granted, so_far) for number, pk, granted, so_far in rows.values_list(*_HELD)}
     freed: defaultdict[Key, int] = defaultdict(int)
     unsure, settled = set(), []
     for label, amount in sums.items():
-        row = held.get(label.number)
-        if row is None:
+        if label.number not in held:
             unsure.add(_window(label))
             continue
-        before, row.settled = row.left, row.settled + amount
-        freed[_window(label)] += before - row.left
-        settled.append((row.pk, amount))
+        pk, granted, before = held[label.number]
+        held[label.number] = pk, granted, before + amount
+        freed[_window(label)] += max(0, granted - before) - max(0, granted - before - amount)
+        settled.append((pk, amount))
     statements.settle_leases(connection, owner, settled)
     changes, crossings = [], []
     windows = statements.lock_windows(connection, list(spent), unsure)

@@ -22,7 +22,7 @@ Shortages = Callable[[], Awaitable[list[Key]]]
 
 MOST_ASKS: Final = 100
 """In one exchange: others wait for what it locks."""
-GATHERING: Final = 0.1
+GATHERING: Final = 0.25
 """Seconds that an exchange waits for more to ask for, as long as no request waits for it."""
 MOST_TRIES: Final = 8
 """Others may be quicker again and again; then a request is refused."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from tenants.leases import MOST, Lease
 
-STRETCH: Final = 4.0
+STRETCH: Final = 8.0
 """Seconds that a slice should last."""
 FIRST: Final = 4
 """Requests that a slice is for, at least."""
