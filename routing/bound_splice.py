@@ -44,8 +44,7 @@ def changes(
 
 
 def _chat(doc: Doc, cap: int, model: str, lacks: frozenset[str]) -> dict[str, Any]:
-    new, old = CHAT_NAMES
-    if new not in doc and old not in doc:
+    if uncapped(doc):
         return {_cap_name(model, lacks): cap}
     told = {name: most(doc[name]) for name in CHAT_NAMES if doc.get(name) is not None}
     if None in told.values():
@@ -53,6 +52,12 @@ def _chat(doc: Doc, cap: int, model: str, lacks: frozenset[str]) -> dict[str, An
     if any(name not in lacks for name in told):
         return {}
     return {_cap_name(model, lacks): min([cap, *filter(None, told.values())])}
+
+
+def uncapped(doc: Doc) -> bool:
+    """Whether a chat request says nothing of a cap."""
+    new, old = CHAT_NAMES
+    return new not in doc and old not in doc
 
 
 @lru_cache(4096)
@@ -83,7 +88,7 @@ def _uses(asked: Demand, doc: Doc, uses: int) -> dict[str, Any]:
 
 
 def capped(body: bytes, doc: Doc, cap: int, model: str, lacks: frozenset[str]) -> bytes:
-    """As ``written`` what ``changes`` tells, of a chat request that says nothing of a cap; ``doc`` gets it, too."""
+    """As ``written`` what ``changes`` tells, of a chat request that is ``uncapped``; ``doc`` gets it, too."""
     name = _cap_name(model, lacks)
     doc[name] = cap
     return jsonbytes.prepend(body, _member(name, cap))

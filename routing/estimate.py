@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from routing import bound_splice
 from routing.apis import api_of
@@ -109,7 +109,12 @@ class Estimate:
         if (self.cap is None and self.uses is None) or not self.targets:
             return
         first = self.targets[0]
-        if self.uses is None and self.cap is not None and self.asked.endpoint == "chat" and _uncapped(call.doc):
+        if (
+            self.uses is None
+            and self.cap is not None
+            and self.asked.endpoint == "chat"
+            and bound_splice.uncapped(call.doc)
+        ):
             model = first.model or call.model
             call.body = bound_splice.capped(call.body, call.doc, self.cap, model, first.upstream.lacks)
             return
@@ -186,11 +191,6 @@ class Estimate:
             return min(MOST, worst_case(each.price, found.units, found.tiers, found.without))
         except BadUnits:
             return MOST
-
-
-def _uncapped(doc: dict[str, Any]) -> bool:
-    new, old = bound_splice.CHAT_NAMES
-    return new not in doc and old not in doc
 
 
 def _price(call: Call, target: Target, table: Table) -> Price | None:

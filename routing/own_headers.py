@@ -8,7 +8,7 @@ from routing.account import Account
 from routing.call import Call
 from routing.explain import told
 from routing.headers import safe
-from tenants.leases import Lease
+from tenants.leases import Counter, Lease
 
 
 def own_lines(call: Call) -> list[bytes]:
@@ -39,11 +39,20 @@ def _place(provider: str, model: str, target_id: int) -> bytes:
 
 def _add_limits(found: list[bytes], account: Account) -> None:
     """Of requests and of tokens, the limit of which the least is left, as far as this process knows."""
-    leases = account.reservation.leases
-    for each in account.counted.told:
-        place = each.places[0] if len(each.places) == 1 else _tightest(leases, each.places)
-        found.append(each.lines[place])
+    leases, counted = account.reservation.leases, account.counted
+    for unit, places in counted.told:
+        place = places[0] if len(places) == 1 else _tightest(leases, places)
+        fixed = counted.written.get(place)
+        if fixed is None:
+            fixed = counted.written[place] = _fixed(unit, counted.counters[place])
+        found.append(fixed)
         found.append(f"{_left(leases[place])}\r\n".encode())
+
+
+def _fixed(unit: str, counter: Counter) -> bytes:
+    """The lines of a limit, up to what is left of it."""
+    lines = f"x-ratelimit-limit-{unit}: {counter.cap}\r\nx-ratelimit-reset-{unit}: {round(counter.seconds)}s\r\n"
+    return f"{lines}x-ratelimit-remaining-{unit}: ".encode()
 
 
 def _tightest(leases: list[Lease], places: list[int]) -> int:

@@ -7,8 +7,8 @@ from typing import Final
 from routing.bounds import HIDDEN_TOKENS, MORE_HIDDEN_TOKENS, Bounds, given
 from routing.table import Target
 from tenants.leases import MOST
-from tenants.pricing import MILLION, MOST_COST, Price
-from tenants.units import MOST_UNITS, BadUnits
+from tenants.pricing import MOST_COST, Price
+from tenants.units import MOST_UNITS
 from tenants.worst_case import highest, lines
 
 MOST_REMEMBERED: Final = 5_000
@@ -19,19 +19,7 @@ class Quote:
     """``target`` and ``price`` are what it goes by, ``made`` the tokens of output, ``unbounded`` as in
     ``Bounds``; ``whole`` says whether tokens are all that there is to count."""
 
-    __slots__ = (
-        "_beside",
-        "_each",
-        "_extra",
-        "_lines",
-        "_straight",
-        "_window",
-        "made",
-        "price",
-        "target",
-        "unbounded",
-        "whole",
-    )
+    __slots__ = ("_extra", "_lines", "_window", "made", "price", "target", "unbounded", "whole")
 
     def __init__(self, target: Target, price: Price | None, found: Bounds, api: str, window: int) -> None:
         self.target, self.price = target, price
@@ -40,8 +28,6 @@ class Quote:
         self._extra, self._window = HIDDEN_TOKENS.get(api, MORE_HIDDEN_TOKENS), window
         told = lines(price, self.made, found.tiers, found.without) if price is not None else ()
         self._lines, self.whole = told or (), told is not None
-        self._straight = len(self._lines) == 1 and not self._lines[0][0]
-        self._each, self._beside = self._lines[0][1:] if self._straight else (0, 0)
 
     def given(self, text: int) -> int:
         """The tokens of input, of a body of so many bytes."""
@@ -49,10 +35,5 @@ class Quote:
 
     def cost(self, tokens: int) -> int:
         """The most nano-dollars, of so many tokens of input."""
-        if self._straight:
-            most = -(-(tokens * self._each + self._beside) // MILLION)
-            return most if most <= MOST_COST else MOST
-        try:
-            return min(MOST, highest(self._lines, tokens))
-        except BadUnits:
-            return MOST
+        cost = highest(self._lines, tokens)
+        return cost if cost <= MOST_COST else MOST

@@ -14,7 +14,7 @@ from tenants.drain import Step, write
 from tenants.drain_status import Backlog, Status
 from tenants.models import SpoolPosition
 from tenants.spool_owners import owners
-from tenants.spool_reader import Batch, Position, acknowledge, backlog, read
+from tenants.spool_reader import Batch, Position, acknowledge, read
 from tenants.spool_rows import Overtaken
 from tenants.sweep import Sweep
 
@@ -75,8 +75,7 @@ class Spools:
         while True:
             stored = self._position(owner)
             batch = read(self.root, self._read.get(owner, stored), self.batch)
-            self.backlog.count(batch)
-            is_last = not complete and self._is_last(owner, batch)
+            waiting = self.backlog.count(batch)
             self.tell()
             news = batch.columns or batch.position.segment != stored.segment
             if news and not self._store(stored, batch):
@@ -84,15 +83,10 @@ class Spools:
             self._read[owner] = batch.position
             if len(batch.columns) < self.batch:
                 break
-            if is_last:
+            if not complete and waiting < 2 * self.batch:
                 return
         if self.sweep.end(self._position(owner)):
             self._forget(owner)
-
-    def _is_last(self, owner: str, batch: Batch) -> bool:
-        """Whether a whole batch is not followed by another one."""
-        behind = backlog(self.root, [batch.position])
-        return behind < backlog(self.root, [self._read.get(owner, self._stored[owner])]) - behind
 
     def _position(self, owner: str) -> Position:
         if owner not in self._stored:

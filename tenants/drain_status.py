@@ -54,8 +54,9 @@ class Backlog:
         self._starts[position.owner] = position
         self._waiting[position.owner] = 0, 0.0
 
-    def count(self, batch: Batch) -> None:
-        """The first entries that wait: exact where they are all, else by the bytes that the others take."""
+    def count(self, batch: Batch) -> int:
+        """How many entries wait, of which these are the first: exact where they are all, else by the bytes that the others
+        take."""
         columns, start = batch.columns, self._starts[batch.position.owner]
         rows = len(columns)
         if rows >= self.limit:
@@ -63,6 +64,7 @@ class Backlog:
             rows += rows * behind // max(1, backlog(self.root, [start]) - behind)
         oldest = columns["created_at"][0] + columns["duration_us"][0] / 1e6 if rows else 0.0
         self._waiting[start.owner] = rows, oldest
+        return rows
 
     def look(self) -> None:
         """Count what waits of all of them."""

@@ -5,6 +5,7 @@ Django here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 BETWEEN: Final = "\n"
@@ -29,7 +30,19 @@ def write_label(label: Label) -> str:
 def read_label(text: str) -> Label:
     """Raises ValueError."""
     number, start, counter, subject = text.split("/", 3)
-    return Label(int(number), int(start), counter, subject.replace("%0A", BETWEEN).replace("%25", "%"))
+    return Label(int(number), int(start), counter, read_subject(subject))
+
+
+def read_subject(text: str) -> str:
+    """As ``write_label`` has written it."""
+    return text.replace("%0A", BETWEEN).replace("%25", "%")
+
+
+@lru_cache(4096)
+def windows(texts: str) -> str:
+    """The windows that labels are of, a line each: counter/subject/start. What is no label has none."""
+    labels = [text.split("/", 2) for text in texts.split(BETWEEN)]  # the subject may have slashes
+    return BETWEEN.join([f"{label[2]}/{label[1]}" for label in labels if len(label) > 2])
 
 
 def apart(charges: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:

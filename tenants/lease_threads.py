@@ -17,7 +17,6 @@ from tenants.lease_store import exchange
 from tenants.leases import Ask, Grant, Key, LeasesAway
 from tenants.threads import Threads
 
-PATIENCE: Final = 20.0
 LOOK_AGAIN: Final = 0.002
 
 
@@ -47,12 +46,12 @@ def _exchange_soon(
     connection: BaseDatabaseWrapper, owner: str, asks: Sequence[Ask], now: datetime, workers: int
 ) -> list[Grant]:
     """As soon as the database lets us write. SQLite would look ever more rarely, at last ten times a second, and miss the
-    pauses of a drain that has much to do, while requests wait."""
+    pauses of a drain that has much to do, while requests wait. For as long as the settings let it look."""
     if connection.vendor != "sqlite":
         return _exchange_alive(connection, owner, asks, now, workers)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout = 0")
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + connection.settings_dict["OPTIONS"]["timeout"]
     while True:
         try:
             return exchange(connection, owner, asks, now, workers)

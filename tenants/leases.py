@@ -101,8 +101,8 @@ class Lease:
     ``granted`` is all that this lease ever got, less what it gave back; ``spent`` and ``reserved`` are of it, in a trailing
     window only what is still in that: something of it leaves the window after ``forget_at``. ``sequence`` is of its last
     exchange, ``asked`` of the one that is under way, 0 if none is; ``told`` is what the store, as far as one knows, believes
-    that it has. ``label`` is what charges to it are charged to, "" if there are none.
-    ``over``: nothing is reserved in it any more.
+    that it has. ``label`` is what charges to it are charged to, "" if there are none. ``closing``: nothing is reserved in it
+    any more.
     """
 
     __slots__ = (
@@ -116,11 +116,9 @@ class Lease:
         "kept",
         "known_until",
         "label",
-        "last",
         "low",
         "number",
         "others",
-        "over",
         "owner",
         "pool",
         "refilled_at",
@@ -148,14 +146,13 @@ class Lease:
         self.label = "" if trailing else write_label(label)
         self.trailing = trailing and counter.window != CONCURRENT
         self.steps: deque[Step] = deque()
-        self.last: Step | None = None
         self.forget_at = FOREVER
         self.slice, self.low = 0, -1
         self.pool = self.others = UNBOUNDED
         self.known_until = self.refilled_at = self.scarce_until = tick
         self.used_at = tick
         self.sequence = self.asked = self.told = self.kept = 0
-        self.closing = self.gone = self.over = False
+        self.closing = self.gone = False
 
     @property
     def free(self) -> int:
@@ -164,12 +161,13 @@ class Lease:
 
     def step(self, tick: float) -> Step:
         """Where what is admitted now counts, in a trailing window."""
-        last, seconds = self.last, self.counter.seconds
-        if last is not None and not last.left and tick - last.began < seconds / STEPS:
+        steps, seconds = self.steps, self.counter.seconds
+        if steps and tick - steps[-1].began < seconds / STEPS:
+            last = steps[-1]
             last.at = tick
             return last
-        self.last = last = Step(tick)
-        self.steps.append(last)
+        last = Step(tick)
+        steps.append(last)
         if self.forget_at == FOREVER:
             self.forget_at = tick + seconds
         return last

@@ -14,6 +14,7 @@ from django.db.models import Min, QuerySet
 from django.utils import timezone
 
 from tenants.compared import Compared, Span
+from tenants.labels import read_subject
 from tenants.lease_rows import HeldLease, LeaseCounter, LeaseIncrease, LeaseWindow
 from tenants.leases import Key
 from tenants.models import Budget, Usage
@@ -150,7 +151,7 @@ def _read(text: str) -> Iterator[Key]:
         counter, _, rest = line.partition("/")
         subject, _, start = rest.rpartition("/")
         if _COUNTER.fullmatch(counter) and start.isdecimal():
-            yield counter, subject.replace("%0A", "\n").replace("%25", "%"), int(start)
+            yield counter, read_subject(subject), int(start)
 
 
 def _windows(using: str, span: Span) -> Iterator[Window]:

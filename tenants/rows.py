@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from operator import attrgetter, index
 from typing import Any
 from uuid import UUID
@@ -17,7 +16,7 @@ from uuid import UUID
 from django.db import models
 
 from tenants.columns import Columns
-from tenants.labels import BETWEEN
+from tenants.labels import BETWEEN, windows
 from tenants.ledger import Entry
 from tenants.models import Usage
 
@@ -74,13 +73,7 @@ def table(columns: Columns, *, sqlite: bool) -> list[Row]:
 
 def _charged_to(told: str, charges: dict[str, int]) -> str:
     """The windows of budgets, a line each, that these charges are of, unless they are ``told``."""
-    return told or (BETWEEN.join(map(_windows, charges)) if charges.__class__ is dict and charges else "")
-
-
-@lru_cache(4096)
-def _windows(texts: str) -> str:
-    labels = [text.split("/", 2) for text in texts.split(BETWEEN)]  # the subject may have slashes
-    return BETWEEN.join([f"{label[2]}/{label[1]}" for label in labels if len(label) > 2])
+    return told or (BETWEEN.join(map(windows, charges)) if charges.__class__ is dict and charges else "")
 
 
 def _check(columns: Columns) -> None:

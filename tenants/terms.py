@@ -74,26 +74,12 @@ class Rule(NamedTuple):
     title: str = ""
 
 
-class Told:
-    """The limits of one unit, by their ``places`` in what a request counts in; ``lines`` are those of a reply's head, by
-    place, up to what is left of the limit."""
-
-    __slots__ = ("lines", "places")
-
-    def __init__(self, unit: str, places: list[int], counters: Sequence[Counter]) -> None:
-        self.places, self.lines = places, [b""] * len(counters)
-        for place in places:
-            cap, seconds = counters[place].cap, round(counters[place].seconds)
-            told = f"x-ratelimit-limit-{unit}: {cap}\r\nx-ratelimit-reset-{unit}: {seconds}s\r\n"
-            self.lines[place] = f"{told}x-ratelimit-remaining-{unit}: ".encode()
-
-
 class Counted:
     """What one request counts in: ``counters`` in the order of their names, and their ``units``. ``hard``: a budget must
-    hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are limits of
-    requests and of tokens, whose rest its reply tells."""
+    hold; ``tokens``: they are limited; ``measured``: either, so the request has to be looked at. ``told`` are the places of
+    limits of requests and of tokens, whose rest its reply tells, ``written`` what its head has of them, by place."""
 
-    __slots__ = ("_kinds", "counters", "hard", "measured", "titles", "tokens", "told", "units")
+    __slots__ = ("_kinds", "counters", "hard", "measured", "titles", "tokens", "told", "units", "written")
 
     def __init__(self, found: Iterable[tuple[Rule, Counter]] = ()) -> None:
         rules = tuple(found)
@@ -105,7 +91,8 @@ class Counted:
         self.tokens = "tokens" in units
         self.measured = self.tokens or MONEY in units
         places = {unit: [place for place, each in enumerate(units) if each == unit] for unit in ("requests", "tokens")}
-        self.told = [Told(unit, found, self.counters) for unit, found in places.items() if found]
+        self.told = tuple((unit, found) for unit, found in places.items() if found)
+        self.written: dict[int, bytes] = {}
 
     def amounts(self, money: int, tokens: int, requests: int, concurrent: int) -> list[int]:
         """So much of each counter's unit."""

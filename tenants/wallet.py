@@ -56,8 +56,7 @@ class Wallet:
                     break
                 if lease.trailing:
                     trailing = True
-                    if tick > lease.forget_at:
-                        lease.forget(tick)
+                    lease.forget(tick)
                 room = lease.granted - lease.spent - lease.reserved
                 if not 0 <= amount <= room:
                     break
@@ -135,7 +134,7 @@ class Wallet:
                 continue
             lease.forget(tick)
             over = everything or lease.closing or now >= lease.end or tick - lease.used_at > IDLE
-            if over and not lease.reserved and (not (lease.trailing and lease.spent)):
+            if over and not lease.reserved and not (lease.trailing and lease.spent):
                 asks += self._close(lease)
             elif lease.counter.hard:
                 lease.granted -= max(0, excess(lease, over or tick < lease.scarce_until))
@@ -190,7 +189,9 @@ class Wallet:
 
     def _holds(self, lease: Lease, counter: Counter, now: float) -> bool:
         """Whether this is the lease of the window that ``now`` is in."""
-        return lease.owner is self and lease.counter is counter and lease.start <= now < lease.until and not lease.over
+        return (
+            lease.owner is self and lease.counter is counter and lease.start <= now < lease.until and not lease.closing
+        )
 
     def _find(self, counter: Counter, now: float, tick: float) -> Lease | None:
         """The lease of the window that ``now`` is in, made if need be. None outside a fixed period."""
@@ -236,12 +237,11 @@ class Wallet:
         place = Place(lease.counter.key, lease.start, lease.counter.hard)
         if self._places.get(place) is lease:
             del self._places[place]
-        lease.over = True
+        lease.closing = True
         self.hungry.discard(lease)
         if not lease.sequence:
             del self._leases[lease.number]
             return []
-        lease.closing = True
         lease.granted = min(lease.granted, lease.spent)
         return [self._ask(lease, 0, 0, 0)]
 

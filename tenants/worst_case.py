@@ -73,9 +73,9 @@ def lines(
 
 
 def highest(found: tuple[tuple[int, int, int], ...], given: int) -> int:
-    """The most nano-dollars by these ``lines`` for so many tokens of input. Raises BadUnits."""
+    """The most nano-dollars by these ``lines`` for so many tokens of input, however many that are."""
     most = 0
     for above, each, beside in found:
         if given > above or not above:
             most = max(most, given * each + beside)
-    return rounded(-(-most // MILLION), 0, 1)
+    return -(-most // MILLION)
