@@ -14,7 +14,7 @@ from routing.decision import Decision
 from routing.errors import GatewayError
 from routing.estimate import MEASURED, Estimate
 from routing.table import Table, Target
-from tenants.leases import MONEY, Counter, LeasesAway, OwnerEnded, Refusal, Reservation
+from tenants.leases import MONEY, Counter, LeasesAway, Needs, OwnerEnded, Refusal, Reservation
 from tenants.pricing import LAST_SECOND
 from tenants.refills import Refills
 from tenants.terms import Counted
@@ -37,18 +37,37 @@ def reserve(call: Call, decision: Decision, table: Table, refills: Refills | Non
     if estimate is not None:
         estimate.require(hard=counted.hard, tokens=counted.tokens, capped=terms.max_output_tokens)
     if counted.counters:
-        call.account = _at_once(call, estimate, counted, refills)
-        if call.account is None:
-            return _reserve(call, estimate, counted, refills)
+        if refills is None:
+            raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
+        outcome = _try(refills, counted.counters, _amounts(counted, estimate), call.entry.created_at)
+        if not isinstance(outcome, Reservation):
+            return _reserve_less(call, estimate, counted, refills, outcome)
+        call.account = _account(refills, counted, outcome, estimate)
     if estimate is not None:
         estimate.put_cap()
     return None
 
 
-async def _reserve(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> None:
-    call.account = await _reserved(call, estimate, counted, refills)
-    if estimate is not None:
-        estimate.put_cap()
+async def _reserve_less(
+    call: Call, estimate: Estimate | None, counted: Counted, refills: Refills, outcome: Refusal | Needs
+) -> None:
+    """Where there was no room: as much with a larger slice, or else as little as will do. Raises GatewayError."""
+    found: Reservation | Refusal | Needs = outcome
+    now = call.entry.created_at
+    for tries in range(TRIES):
+        amounts = _amounts(counted, estimate)
+        if tries:
+            found = _try(refills, counted.counters, amounts, now)
+        if isinstance(found, Needs):
+            found = await _wait(refills, counted.counters, amounts, now, found)
+        if isinstance(found, Reservation):
+            call.account = _account(refills, counted, found, estimate)
+            if estimate is not None:
+                estimate.put_cap()
+            return
+        if estimate is None or not estimate.shrink(found.counter.unit, found.available):
+            raise refused(found, counted)
+    raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)
 
 
 async def again(call: Call, account: Account, refills: Refills) -> Reservation:
@@ -56,7 +75,10 @@ async def again(call: Call, account: Account, refills: Refills) -> Reservation:
     counted = account.counted
     reserved = zip(counted.units, account.reservation.amounts, strict=True)
     amounts = [amount if unit in MEASURED else 0 for unit, amount in reserved]
-    outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
+    now = call.entry.created_at
+    outcome = _try(refills, counted.counters, amounts, now)
+    if isinstance(outcome, Needs):
+        outcome = await _wait(refills, counted.counters, amounts, now, outcome)
     if isinstance(outcome, Refusal):
         raise refused(outcome, counted)
     return outcome
@@ -79,17 +101,10 @@ def _sift_unpriced(call: Call, decision: Decision, table: Table) -> None:
         raise GatewayError("permission", message, param="model", code="model_without_price")
 
 
-def _at_once(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> Account | None:
-    """Where there is room for the request as it is, as nearly always; None where one has to see."""
-    now = call.entry.created_at
-    if refills is None or not 0 <= now <= LAST_SECOND:
-        return None
-    money, tokens = (estimate.money, estimate.tokens) if estimate is not None else (0, 0)
-    try:
-        outcome = refills.reserve_now(counted.counters, counted.amounts(money, tokens, 1, 1), now)
-    except ValueError:
-        return None
-    return _account(refills, counted, outcome, estimate) if isinstance(outcome, Reservation) else None
+def _amounts(counted: Counted, estimate: Estimate | None) -> list[int]:
+    return (
+        counted.amounts(estimate.money, estimate.tokens, 1, 1) if estimate is not None else counted.amounts(0, 0, 1, 1)
+    )
 
 
 def _account(refills: Refills, counted: Counted, made: Reservation, estimate: Estimate | None) -> Account:
@@ -98,32 +113,33 @@ def _account(refills: Refills, counted: Counted, made: Reservation, estimate: Es
     return Account(refills.wallet, counted, made, estimate.money, estimate.outputs if counted.hard else {})
 
 
-async def _reserved(call: Call, estimate: Estimate | None, counted: Counted, refills: Refills | None) -> Account:
-    if refills is None:
-        raise GatewayError("overloaded", "Limits and budgets cannot be kept here.", retry_after=60)
-    for _ in range(TRIES):
-        money, tokens = (estimate.money, estimate.tokens) if estimate is not None else (0, 0)
-        amounts = counted.amounts(money, tokens, 1, 1)
-        outcome = await _ask(refills, counted.counters, amounts, call.entry.created_at)
-        if isinstance(outcome, Reservation):
-            return _account(refills, counted, outcome, estimate)
-        if estimate is None or not estimate.shrink(outcome.counter.unit, outcome.available):
-            raise refused(outcome, counted)
-    raise GatewayError("overloaded", "Other requests take what is left of a limit faster than this one.", retry_after=1)
-
-
-async def _ask(refills: Refills, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
+def _try(
+    refills: Refills, counters: Sequence[Counter], amounts: list[int], now: float
+) -> Reservation | Refusal | Needs:
     if not 0 <= now <= LAST_SECOND:
         raise GatewayError(
             "overloaded", "No request can be accounted for: this machine's clock is wrong.", retry_after=60
         )
     try:
-        return await refills.reserve(counters, amounts, now)
+        return refills.reserve_now(counters, amounts, now)
+    except ValueError as error:
+        raise _unaccountable(error) from error
+
+
+async def _wait(
+    refills: Refills, counters: Sequence[Counter], amounts: list[int], now: float, needs: Needs
+) -> Reservation | Refusal:
+    try:
+        return await refills.wait(counters, amounts, now, needs)
     except (LeasesAway, OwnerEnded) as error:
         message = "Limits and budgets cannot be checked now."
         raise GatewayError("overloaded", message, retry_after=5) from error
     except ValueError as error:
-        raise GatewayError("invalid_request", f"The request cannot be accounted for: {error}") from error
+        raise _unaccountable(error) from error
+
+
+def _unaccountable(error: ValueError) -> GatewayError:
+    return GatewayError("invalid_request", f"The request cannot be accounted for: {error}")
 
 
 def refused(refusal: Refusal, counted: Counted) -> GatewayError:

@@ -60,10 +60,7 @@ class Refills:
     async def reserve(self, counters: Sequence[Counter], amounts: list[int], now: float) -> Reservation | Refusal:
         """The same; asks the store for more where the wallet has not enough, and raises what that raises."""
         outcome = self.reserve_now(counters, amounts, now)
-        if isinstance(outcome, Needs):
-            self.waits += 1
-            return await self._wait(Waiter(counters, amounts, now, outcome))
-        return outcome
+        return await self.wait(counters, amounts, now, outcome) if isinstance(outcome, Needs) else outcome
 
     async def tick(self) -> None:
         """Give back what is not used, above all what others are short of. Several times a second; raises what the store
@@ -80,7 +77,12 @@ class Refills:
         async with self._turn:
             await self._ask(self.wallet.returns(time.time(), everything=True))
 
-    async def _wait(self, waiter: Waiter) -> Reservation | Refusal:
+    async def wait(
+        self, counters: Sequence[Counter], amounts: list[int], now: float, needs: Needs
+    ) -> Reservation | Refusal:
+        """Until there is more, or is known not to be, after ``reserve_now`` has told what it ``needs``."""
+        self.waits += 1
+        waiter = Waiter(counters, amounts, now, needs)
         self._waiting.append(waiter)
         self._pressed.set()
         self._start()
